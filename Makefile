@@ -1,0 +1,78 @@
+# Everything a user types. The first target that needs it makes the harness's own environment under .cache/.
+PYTHON ?= python3
+HARNESS := .cache/harness
+FORKLIFT := $(HARNESS)/bin/python -m forklift
+LOCK := ci/locks/harness.txt
+# the mark carries the lock's hash: another lock makes another environment, a half-made one has no mark
+MARK := $(HARNESS)/made-from-$(shell sha256sum $(LOCK) | cut -c1-16)
+ARGS ?=
+export PYTHONPATH := $(CURDIR)/ci
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help test-all test lint list status doctor check-% pr-% build-% edit-% save-% fork-% wheel-% sweep-% format clean
+
+help: ## what there is to type
+	@grep -hE '^[a-z%_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+$(MARK): $(LOCK)
+	@echo "making the harness environment (once)"
+	@rm -rf $(HARNESS)
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "error: Python 3.11 is needed\n  next  make PYTHON=/path/to/python3.11 ...")'
+	@$(PYTHON) -m venv $(HARNESS)
+	@$(HARNESS)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(LOCK) 2> $(HARNESS)/pip.log || { cat $(HARNESS)/pip.log; exit 1; }
+	@touch $@
+
+pr-%: $(MARK) ## branch, checks and bundle of one change: make pr-seg-pidnet
+	@$(FORKLIFT) pr $* $(ARGS)
+
+check-%: $(MARK) ## checks alone
+	@$(FORKLIFT) check $* $(ARGS)
+
+build-%: $(MARK) ## the feature branch alone
+	@$(FORKLIFT) build $* $(ARGS)
+
+edit-%: $(MARK) ## open a change as a git work tree
+	@$(FORKLIFT) edit $* $(ARGS)
+
+save-%: $(MARK) ## turn that work tree back into overlay/ and edits/
+	@$(FORKLIFT) save $* $(ARGS)
+
+fork-%: $(MARK) ## set up forks/<Suite>: make fork-seg, or make fork-seg FROM=<local repository>
+	@$(FORKLIFT) fork $* $(if $(FROM),--from $(FROM))
+
+wheel-%: $(MARK) ## a wheel of the patched suite
+	@$(FORKLIFT) wheel $* $(ARGS)
+
+sweep-%: $(MARK) ## all rows of a change with models.toml
+	@$(FORKLIFT) sweep $* $(ARGS)
+
+test-all: lint test checks ## lint, harness tests, every change's checks
+	@echo "test-all: good"
+
+test: $(MARK) ## the harness's own tests
+	@$(HARNESS)/bin/python -m pytest -n auto ci/tests/unit ci/tests/roundtrip ci/tests/faults
+
+checks: $(MARK) ## the helpers' tests in the suite's environment, and every change
+	@$(FORKLIFT) self-test
+	@$(FORKLIFT) test $(ARGS)
+
+lint: $(MARK) ## ruff, mypy, import-linter, and the project's rules
+	@$(HARNESS)/bin/ruff check -q ci patches && $(HARNESS)/bin/ruff format -q --check ci patches
+	@$(HARNESS)/bin/mypy --no-error-summary
+	@$(HARNESS)/bin/lint-imports --no-cache --config .importlinter > .cache/import-linter.log || { cat .cache/import-linter.log; exit 1; }
+	@$(FORKLIFT) lint
+
+format: $(MARK) ## rewrite the harness's code in its style
+	@$(HARNESS)/bin/ruff check -q --fix ci patches; $(HARNESS)/bin/ruff format -q ci patches
+
+list: $(MARK) ## what there is, and where each change stands
+	@$(FORKLIFT) list
+
+status: $(MARK) ## bring the READMEs' status tables up to date
+	@$(FORKLIFT) status
+
+doctor: $(MARK) ## what this machine has
+	@$(FORKLIFT) doctor
+
+clean: ## remove .cache/ and out/
+	rm -rf .cache out

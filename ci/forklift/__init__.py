@@ -1,0 +1,1 @@
+"""Forklift: carries changes to PaddlePaddle suites as upstream-ready pull requests."""

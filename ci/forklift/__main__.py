@@ -1,0 +1,5 @@
+"""`python -m forklift`."""
+
+from forklift.cli import main
+
+main()

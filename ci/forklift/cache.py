@@ -1,0 +1,52 @@
+"""Results of checks that ran before, by everything that could change them. CI ignores this."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from forklift import environment
+from forklift.files import write_whole
+from forklift.model import CheckResult, CheckSpec, FeatureBranch, Outcome
+from forklift.paths import House
+
+
+def key(house: House, branch: FeatureBranch, spec: CheckSpec, paddle: str, reference: Path | None) -> str:
+    """Hash of base tree, branch tree, the change's own scripts and references, lock, check and harness."""
+    digest = hashlib.sha256()
+    for part in (branch.base.tree, branch.tree, branch.base.kind, paddle):
+        digest.update(part.encode())
+    digest.update(environment.lock_file(house, branch.base.suite, paddle).read_bytes())
+    digest.update(msgspec.json.encode(spec))
+    for folder in (branch.change.directory / "checks", reference or branch.change.directory / "reference"):
+        _add_files(digest, folder)
+    _add_files(digest, house.ci / "forklift")
+    _add_files(digest, house.ci / "alignment")
+    return digest.hexdigest()
+
+
+def load(house: House, name: str) -> CheckResult | None:
+    """A stored result whose files are still there, marked as cached."""
+    path = house.cache / "results" / f"{name}.json"
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=CheckResult)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+    if not all(Path(file).is_file() for file in found.files):
+        return None
+    return msgspec.structs.replace(found, cached=True)
+
+
+def store(house: House, name: str, result: CheckResult) -> None:
+    """Keep a result that says something about the change; a skip or an error is tried again."""
+    if result.outcome in (Outcome.PASSED, Outcome.FAILED):
+        write_whole(house.cache / "results" / f"{name}.json", msgspec.json.encode(result))
+
+
+def _add_files(digest: hashlib._Hash, folder: Path) -> None:
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(str(path.relative_to(folder)).encode())
+            digest.update(path.read_bytes())

@@ -1,0 +1,88 @@
+"""Load and select changes: patches/<suite>/<change>/change.toml."""
+
+from __future__ import annotations
+
+import fnmatch
+from pathlib import Path
+
+from forklift import suites
+from forklift.errors import UsageError, nearest
+from forklift.model import Change, ChangeFile, Commit
+from forklift.paths import House
+
+
+def load(house: House, directory: Path) -> Change:
+    """One change from its directory."""
+    file = suites.decode(directory / "change.toml", ChangeFile)
+    return Change(file, suites.find(house.ci, file.suite), directory)
+
+
+def directories(house: House) -> dict[str, Path]:
+    """{id: directory} of every change, by the path alone: a broken manifest does not hide the others."""
+    found = {}
+    for manifest in sorted(house.patches.glob("*/*/change.toml")):
+        found[f"{manifest.parent.parent.name}-{manifest.parent.name}"] = manifest.parent
+    return found
+
+
+def find(house: House, change_id: str) -> Change:
+    """A change by its id; the error names the nearest."""
+    known = directories(house)
+    if change_id not in known:
+        raise UsageError(
+            f"no change {change_id!r}",
+            [("have", " ".join(known) or "none yet")],
+            nearest(change_id, known) or "forklift list",
+        )
+    return load(house, known[change_id])
+
+
+def select(house: House, ids: list[str] | None = None) -> list[Change]:
+    """The named changes, or all."""
+    return [find(house, change_id) for change_id in (ids or directories(house))]
+
+
+def overlay_files(change: Change) -> list[str]:
+    """Paths of the overlay's files, relative to the suite's root, sorted."""
+    return _files(change.overlay)
+
+
+def edit_files(change: Change) -> list[str]:
+    """Upstream paths that edits touch, sorted."""
+    return [path[: -len(".patch")] for path in _files(change.edits) if path.endswith(".patch")]
+
+
+def _files(top: Path) -> list[str]:
+    if not top.is_dir():
+        return []
+    found = (path for path in top.rglob("*") if path.is_file() or path.is_symlink())
+    return sorted(str(path.relative_to(top)) for path in found if "__pycache__" not in path.parts)
+
+
+def overlay_of(commit: Commit, paths: list[str]) -> list[str]:
+    """The overlay files that a commit's globs take; `dir/**` takes everything below."""
+    return [path for path in paths if any(matches(path, glob) for glob in commit.overlay)]
+
+
+def matches(path: str, glob: str) -> bool:
+    if glob.endswith("/**"):
+        return path.startswith(glob[:-2])
+    return fnmatch.fnmatchcase(path, glob)
+
+
+def assignment_problems(change: Change) -> list[str]:
+    """Files that are in no commit or in several, and entries that name nothing."""
+    overlay, edits = overlay_files(change), edit_files(change)
+    problems = []
+    for kind, path in [("overlay", p) for p in overlay] + [("edits", p) for p in edits]:
+        count = sum(
+            any(matches(path, glob) for glob in commit.overlay) if kind == "overlay" else path in commit.edits
+            for commit in change.file.commit
+        )
+        if count != 1:
+            problems.append(f"{kind}/{path} is in {count} commits, want exactly one [[commit]]")
+    for number, commit in enumerate(change.file.commit, 1):
+        empty = [glob for glob in commit.overlay if not any(matches(path, glob) for path in overlay)]
+        empty += [path for path in commit.edits if path not in edits]
+        problems += [f"[[commit]] {number} names {entry!r}, which matches no file" for entry in empty]
+    return problems

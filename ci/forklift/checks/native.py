@@ -1,0 +1,34 @@
+"""C++: configured and built with CMake, tested with ctest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from forklift import shell
+from forklift.checks.junit import read_junit
+from forklift.checks.runner import Stopwatch, fresh_directory
+from forklift.errors import ForkliftError
+from forklift.model import CheckResult, CheckSpec, Workspace
+
+
+def run(workspace: Workspace, spec: CheckSpec) -> CheckResult:
+    """Build `source` of the work tree out of tree and run its tests; `args` go to CMake's configure step."""
+    watch = Stopwatch(workspace, spec)
+    out = fresh_directory(workspace, spec.label)
+    build, junit = out / "build", out / "ctest.xml"
+    source = workspace.directory / spec.source
+    try:
+        shell.run(["cmake", "-S", source, "-B", build, *spec.args], log=out / "configure.log", timeout=spec.timeout_s)
+        jobs = str(workspace.threads)
+        shell.run(["cmake", "--build", build, "-j", jobs], log=out / "build.log", timeout=spec.timeout_s)
+        words: list[str | Path] = ["ctest", "--test-dir", build, "--output-junit", junit, "--output-on-failure", "--no-tests=error"]
+        shell.run(words, log=out / "ctest.log", timeout=spec.timeout_s, check=False)
+        if not junit.is_file():
+            raise ForkliftError("ctest wrote no report", [("want", junit)], f"read {out / 'ctest.log'}")
+    except ForkliftError as problem:
+        return watch.broken(problem)
+    states = read_junit(junit)
+    failed = [name for name, state in states.items() if state == "failed"]
+    passed = list(states.values()).count("passed")
+    summary = f"{passed} passed, {len(failed)} failed" + (f": {failed[0]}" if failed else "")
+    return watch.judged(not failed and passed > 0, summary, {"tests": states}, (str(junit),))

@@ -1,0 +1,41 @@
+"""The suite-style tests of a change, by pytest in the suite's environment; optionally on the base too."""
+
+from __future__ import annotations
+
+from forklift.checks.junit import collect
+from forklift.checks.runner import Stopwatch, fresh_directory
+from forklift.errors import ForkliftError
+from forklift.model import CheckResult, CheckSpec, Workspace
+
+
+def run(workspace: Workspace, spec: CheckSpec) -> CheckResult:
+    """All tests pass on the branch. With `compare_base`, each is also named regressed, fixed, same_pass or same_fail."""
+    watch = Stopwatch(workspace, spec)
+    out = fresh_directory(workspace, spec.label)
+    try:
+        ours = collect(workspace, spec, out / "branch.xml", workspace.directory)
+        theirs: dict[str, str] = {}
+        if spec.compare_base and workspace.base_directory is not None:
+            theirs = collect(workspace, spec, out / "base.xml", workspace.base_directory)
+    except ForkliftError as problem:
+        return watch.broken(problem)
+    counts = {word: list(ours.values()).count(word) for word in ("passed", "failed", "skipped")}
+    verdicts = {name: verdict(theirs.get(name), state) for name, state in ours.items()} if theirs else {}
+    regressed = [name for name, word in verdicts.items() if word == "regressed"]
+    bad = [name for name, state in ours.items() if state == "failed" and verdicts.get(name) != "same_fail"]
+    summary = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word == "passed")
+    if theirs:
+        summary += f"; base: {len(theirs)} ran, {len(regressed)} regressed"
+    if bad:
+        summary += f": {bad[0]}"
+    good = not bad and not regressed and counts["passed"] > 0
+    return watch.judged(good, summary, {"counts": counts, "tests": ours, "verdicts": verdicts}, (str(out / "branch.xml"),))
+
+
+def verdict(base: str | None, branch: str) -> str:
+    """Compares one test's states on base and branch."""
+    if base is None:
+        return "new"
+    if base == "passed":
+        return "same_pass" if branch != "failed" else "regressed"
+    return "fixed" if branch == "passed" else "same_fail"

@@ -1,0 +1,304 @@
+"""Arguments to one pipeline call, and the exit code."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, Optional
+
+import msgspec
+import typer
+
+from forklift import base as bases
+from forklift import (
+    changes,
+    doctor,
+    environment,
+    fork,
+    guard,
+    lint,
+    pipeline,
+    rebase,
+    report,
+    scaffold,
+    session,
+    status,
+    suites,
+    wheel,
+    worktree,
+)
+from forklift import sweep as sweeps
+from forklift import workspace as workspaces
+from forklift.console import Console
+from forklift.errors import UsageError
+from forklift.model import Outcome
+from forklift.paths import house
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Carries changes as pull requests."
+)
+
+Id = Annotated[str, typer.Argument(help="a change, for example seg-pidnet (forklift list)")]
+SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="seg clas det ocr nlp mix 3d onnx")]
+Base = Annotated[
+    Optional[Literal["fork", "release"]], typer.Option("--base", help="force a base; default: the fork if it is there")
+]
+Paddle = Annotated[str, typer.Option("--paddle", envvar="PADDLE", help="2.6, 3.3 or gpu")]
+Jobs = Annotated[int, typer.Option("-j", "--jobs", min=1, help="checks at once; each gets cores / jobs threads")]
+Json = Annotated[bool, typer.Option("--json", help="one JSON object a line")]
+NoCache = Annotated[bool, typer.Option("--no-cache", envvar="CI", help="run what ran before too")]
+Only = Annotated[Optional[list[str]], typer.Option("--only", help="a check by name or kind; may be repeated")]
+Reference = Annotated[Optional[Path], typer.Option("--reference", exists=True, file_okay=False, help="another reference set")]
+Record = Annotated[bool, typer.Option("--record", help="keep the outcomes in evidence/status.json")]
+
+
+@app.command("list")
+def list_changes(markdown: Annotated[bool, typer.Option(help="the README's table")] = False, as_json: Json = False) -> None:
+    """What there is, and where each change stands."""
+    here = house()
+    if markdown:
+        print(status.markdown(here))
+        return
+    for row in status.rows(here):
+        legs = "; ".join(f"{name}: {cell}" for name, cell in row.legs.items())
+        print(msgspec.json.encode(row).decode() if as_json else f"{row.id:<24} {row.state:<10} {row.title}  {legs}")
+
+
+@app.command("status")
+def update_status() -> None:
+    """Bring the READMEs' tables up to date."""
+    for name in status.update_readmes(house()) or ["nothing"]:
+        print(f"{name} updated" if name != "nothing" else "the tables are up to date")
+
+
+@app.command("lint")
+def run_lint(ids: Annotated[Optional[list[str]], typer.Argument(help="changes; default all")] = None, as_json: Json = False) -> int:
+    """Rules that read files only."""
+    here = house()
+    found = lint.run(here, changes.select(here, ids), whole_project=not ids)
+    for problem in found:
+        print(msgspec.json.encode(problem).decode() if as_json else f"{problem.where}  {problem.rule}: {problem.what}")
+    if not found and not as_json:
+        print(f"lint: {len(changes.directories(here)) if not ids else len(ids)} changes, no problems")
+    return 1 if found else 0
+
+
+@app.command("doctor")
+def run_doctor() -> int:
+    """What this machine has, and what to type where something is missing."""
+    findings = list(doctor.examine(house()))
+    for row in findings:
+        print(
+            f"{'ok ' if row.good else 'BAD'}  {row.what:<8} {row.found}"
+            + (f"\n       next  {row.next_step}" if not row.good else "")
+        )
+    return 0 if all(row.good for row in findings) else 1
+
+
+@app.command("fork")
+def set_up_fork(
+    suite: SuiteName, source: Annotated[Optional[Path], typer.Option("--from", help="a local repository")] = None
+) -> None:
+    """Set up forks/<Suite>: shallow and blobless, or borrowed from a local repository."""
+    here = house()
+    row = suites.find(here.ci, suite)
+    target = fork.borrow(here, row, source) if source else fork.fetch(here, row)
+    print(f"{row.name} @ {row.pin[:10]} in {target.relative_to(here.root)}")
+
+
+@app.command()
+def build(change_id: Id, base: Base = None, as_json: Json = False) -> None:
+    """Build the feature branch alone."""
+    here = house()
+    with guard.only_run(here, change_id):
+        built, line = pipeline.build(here, changes.find(here, change_id), pipeline.Options(base=base))
+    Console(as_json).result(line)
+    if not as_json:
+        print(f"{built.ref.removeprefix('refs/heads/')} {built.head} in {built.base.git_dir}")
+
+
+@app.command()
+def check(
+    ids: Annotated[list[str], typer.Argument(help="changes")],
+    only: Only = None,
+    base: Base = None,
+    paddle: Paddle = "2.6",
+    jobs: Jobs = 1,
+    reference: Reference = None,
+    record: Record = False,
+    no_cache: NoCache = False,
+    as_json: Json = False,
+) -> int:
+    """Build and run checks, all or the chosen ones."""
+    options = session.options(base, paddle, jobs, no_cache, only, reference)
+    return 1 if any(row.failed for row, _ in session.run(ids, options, Console(as_json), record, bundled=False)) else 0
+
+
+@app.command("pr")
+def pull_request(
+    change_id: Id,
+    base: Base = None,
+    paddle: Paddle = "2.6",
+    jobs: Jobs = 1,
+    record: Record = False,
+    no_cache: NoCache = False,
+    as_json: Json = False,
+    open_it: Annotated[bool, typer.Option("--open", help="push the branch and open the PR with gh")] = False,
+) -> int:
+    """Branch, checks and bundle in out/<id>/; --open pushes, nothing else does."""
+    console = Console(as_json)
+    options = session.options(base, paddle, jobs, no_cache, None, None)
+    [(row, bundled)] = session.run([change_id], options, console, record)
+    if open_it and bundled and not row.failed:
+        return session.open_pull_request(change_id, bundled, console)
+    return 1 if row.failed else 0
+
+
+@app.command("test")
+def test_all(
+    base: Base = None,
+    paddle: Paddle = "2.6",
+    jobs: Jobs = 1,
+    record: Record = False,
+    no_cache: NoCache = False,
+    as_json: Json = False,
+) -> int:
+    """Every change's checks; closes with pytest's kind of line."""
+    console = Console(as_json)
+    found = session.run([], session.options(base, paddle, jobs, no_cache, None, None), console, record)
+    report.write(house().out, [row for row, _ in found])
+    rows = [result for row, _ in found for result in row.results]
+    words = {Outcome.PASSED: "passed", Outcome.FAILED: "failed", Outcome.SKIPPED: "skipped", Outcome.ERROR: "errors"}
+    console.say("checks: " + ", ".join(f"{sum(r.outcome is kind for r in rows)} {word}" for kind, word in words.items()))
+    return 1 if any(row.failed for row, _ in found) or not rows else 0
+
+
+@app.command("self-test")
+def self_test(paddle: Paddle = "2.6") -> int:
+    """The helpers' own tests (ci/alignment), inside a suite's environment."""
+    here = house()
+    return session.self_test(here, suites.load(here.ci).suite[0], paddle)
+
+
+@app.command()
+def edit(change_id: Id, base: Base = None) -> None:
+    """Open the change as a git work tree."""
+    here = house()
+    built, _ = pipeline.build(here, changes.find(here, change_id), pipeline.Options(base=base))
+    print(f"{worktree.open_branch(here, built)}\nnext: change it there, then forklift save {change_id}")
+
+
+@app.command()
+def save(
+    change_id: Id,
+    keep: Annotated[bool, typer.Option(help="leave the work tree open")] = False,
+    discard: Annotated[bool, typer.Option(help="close it without saving")] = False,
+) -> int:
+    """Turn the opened work tree back into overlay/ and edits/."""
+    here = house()
+    change = changes.find(here, change_id)
+    if discard:
+        worktree.discard(here, change)
+        return 0
+    done = worktree.save(here, change)
+    for word, paths in (("wrote", done.written), ("removed", done.removed), ("ignored by the suite's .gitignore", done.ignored)):
+        for path in paths:
+            print(f"{word}  {path}")
+    for problem in done.problems:
+        print(f"next: in change.toml, {problem}")
+    if not keep:
+        worktree.discard(here, change)
+    return 1 if done.problems else 0
+
+
+@app.command("rebase")
+def rebase_change(change_id: Id, onto: Annotated[str, typer.Option(help="a commit of the fork")] = "", opened: bool = True) -> int:
+    """3-way: does the change apply to another commit? Opens the result as a work tree for forklift save."""
+    here = house()
+    change = changes.find(here, change_id)
+    base = bases.resolve(here, change.suite, "fork")
+    done = rebase.rebase(change, base, onto or base.suite.pin)
+    print(f"{change_id}: {done.verdict} onto {done.onto[:10]}")
+    for path in done.paths:
+        print(f"  {path}")
+    if done.verdict == "applies" and opened:
+        where = session.open_rebased(here, change, base, done)
+        print(f"{where}\nnext: review it there, then forklift save {change_id}")
+    return 1 if done.verdict == "conflicts" else 0
+
+
+@app.command()
+def stack(suite: SuiteName, base: Base = None) -> None:
+    """Apply all changes of a suite in turn; fails where two collide."""
+    here = house()
+    row = suites.find(here.ci, suite)
+    ground = bases.resolve(here, row, base)
+    for built in rebase.stack(here, session.of_suite(row), ground):
+        print(f"{built.change.id}  {built.head[:12]}  {len(built.commits)} commits on {ground.label}")
+
+
+@app.command("wheel")
+def make_wheel(suite: SuiteName, base: Base = None, paddle: Paddle = "2.6") -> None:
+    """A pip-installable wheel of the suite with all its changes, version +forklift."""
+    here = house()
+    row = suites.find(here.ci, suite)
+    ground = bases.resolve(here, row, base)
+    stacked = rebase.stack(here, session.of_suite(row), ground)
+    print(wheel.build(here, ground, stacked, environment.ensure(here, row, paddle)))
+
+
+@app.command()
+def new(
+    suite: SuiteName,
+    change: str,
+    task: Annotated[int, typer.Option(help="number of the task")] = 0,
+    title: Annotated[str, typer.Option()] = "",
+) -> None:
+    """Scaffold a change that lints and passes."""
+    here = house()
+    row = suites.find(here.ci, suite)
+    target = scaffold.new(here, row, change, task, title)
+    print(f"{target.relative_to(here.root)}\nnext: make pr-{row.short}-{change}")
+
+
+@app.command()
+def sweep(
+    change_id: Id,
+    jobs: Jobs = 1,
+    failed: Annotated[bool, typer.Option("--failed", help="run the reds again")] = False,
+    shard: Annotated[str, typer.Option(help="i/n")] = "1/1",
+    rows: Annotated[Optional[list[str]], typer.Option("--row", help="only these")] = None,
+    steps: int = 50,
+    base: Base = None,
+    paddle: Paddle = "2.6",
+    as_json: Json = False,
+) -> int:
+    """Every row of models.toml through the change's script; resumable; writes evidence/rows.jsonl."""
+    here, console = house(), Console(as_json)
+    change = changes.find(here, change_id)
+    if change.file.sweep is None:
+        raise UsageError(f"{change_id} has no [sweep]", [("file", change.directory / "change.toml")], "forklift list")
+    with guard.only_run(here, f"{change_id}-sweep-{shard.replace('/', 'of')}"):
+        built, _ = pipeline.build(here, change, pipeline.Options(base=base))
+        tree, _ = workspaces.lay_out(here, built.base, built.head, built.tree, change_id)
+        limits = sweeps.Limits(jobs=jobs, steps=steps, failed_only=failed, shard=shard, only=tuple(rows or ()), paddle=paddle)
+        total = len(sweeps.rows(built, change.file.sweep, limits))
+        with console.progress(change_id, total):
+            found = sweeps.run(here, built, tree, change.file.sweep, limits, console.row)
+    sweeps.write_evidence(change.directory / "evidence" / "rows.jsonl", found)
+    counts = {word: sum(row["outcome"] == word for row in found) for word in ("equal", "close", "failed")}
+    console.say(f"{change_id}: {len(found)} rows, " + ", ".join(f"{count} {word}" for word, count in counts.items()))
+    return 1 if counts["failed"] or not found else 0
+
+
+@app.command()
+def clean() -> None:
+    """Remove .cache/ and out/."""
+    for path in (house().cache, house().out):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def main() -> None:
+    """Entry point of the `forklift` command."""
+    sys.exit(guard.run(lambda: app(standalone_mode=False)))

@@ -1,0 +1,88 @@
+"""Locked virtual environments, made by uv: one for each lock, shared by the suites that name it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from filelock import FileLock
+
+from forklift import shell
+from forklift.errors import ForkliftError, Reason, UsageError
+from forklift.model import Suite
+from forklift.paths import House
+
+# paddlepaddle 2.6.2 exports zlib's symbols: the system's zlib must be loaded before it
+_ZLIB_FIRST = "import zlib\n"
+
+
+def lock_file(house: House, suite: Suite, paddle: str) -> Path:
+    """The lock of a suite for a paddle version ("2.6", "3.3" or "gpu")."""
+    if paddle not in suite.locks:
+        raise UsageError(
+            f"{suite.name} has no environment for PADDLE={paddle}", [("have", " ".join(suite.locks))], "name one of these"
+        )
+    return house.locks / suite.locks[paddle]
+
+
+def key_of(lock: Path) -> str:
+    """Names the environment: another lock or another Python is another environment."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return hashlib.sha256(lock.read_bytes() + version.encode()).hexdigest()[:12]
+
+
+def ensure(house: House, suite: Suite, paddle: str) -> Path:
+    """Path of the environment's Python; made if it is not there. A half-made one is never used: the mark comes last."""
+    lock = lock_file(house, suite, paddle)
+    target = house.cache / "envs" / f"{lock.stem}-{key_of(lock)}"
+    python = target / "bin" / "python"
+    mark = target / "forklift-complete"
+    if mark.is_file():
+        return python
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        if not mark.is_file():
+            shutil.rmtree(target, ignore_errors=True)
+            _make(target, python, lock)
+            mark.write_text("made from " + lock.name + "\n")
+    return python
+
+
+def _make(target: Path, python: Path, lock: Path) -> None:
+    uv = Path(sys.executable).parent / "uv"
+    words: list[str | Path] = ["pip", "install", "-q", "--no-deps", "--require-hashes", "--python", python, "-r", lock]
+    try:
+        shell.run([uv, "venv", "-q", "--python", sys.executable, target])
+        shell.run([uv, *words], timeout=1800, env={**os.environ, "UV_LINK_MODE": os.environ.get("UV_LINK_MODE", "hardlink")})
+        packages = next((target / "lib").glob("python3*/site-packages"))
+        (packages / "zz_zlib_first.pth").write_text(_ZLIB_FIRST)
+        shell.run([python, "-c", "import numpy"])
+    except ForkliftError as failed:
+        raise ForkliftError(
+            "the suite's environment could not be made",
+            [("lock", lock), ("where", target), *failed.facts],
+            "check the network and the free space on disk, then run the command again",
+            Reason.ENV_FAILED,
+        ) from failed
+
+
+def variables(house: House, workspace_directory: Path, suite: Suite, base_kind: str, paddle: str, threads: int) -> dict[str, str]:
+    """The environment variables that a check script runs with."""
+    path = [workspace_directory, *(workspace_directory / extra for extra in suite.python_path), house.ci]
+    keep = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV", "FLAGS_"))}
+    return {
+        **keep,
+        "PYTHONPATH": os.pathsep.join(map(str, path)),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        "FORKLIFT_BASE": base_kind,
+        "FORKLIFT_PADDLE": paddle,
+        "FORKLIFT_CACHE": str(house.cache / "downloads"),
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "MPLBACKEND": "Agg",
+        "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "") if paddle != "gpu" else "0",
+    }

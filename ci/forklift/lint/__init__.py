@@ -1,0 +1,59 @@
+"""Rules that read files and nothing else; one function a rule, each gives the problems it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from forklift.lint import edits, manifest, overlay, project
+from forklift.model import Change
+from forklift.paths import House
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What one rule found."""
+
+    rule: str
+    where: str
+    what: str
+
+
+CHANGE_RULES: dict[str, Callable[[House, Change], Iterable[str]]] = {
+    "slug": manifest.slug,
+    "commits": manifest.commits,
+    "checks": manifest.checks,
+    "reasons": manifest.reasons,
+    "after": manifest.after,
+    "texts": manifest.texts,
+    "provenance": manifest.provenance,
+    "evidence": manifest.evidence,
+    "edit-form": edits.form,
+    "edit-context": edits.context,
+    "edit-whitespace": edits.whitespace,
+    "overlay-imports": overlay.imports,
+    "overlay-copyright": overlay.copyright_header,
+    "overlay-format": overlay.formatted,
+    "overlay-not-upstream": overlay.not_a_patch,
+    "large-files": overlay.large_files,
+}
+
+PROJECT_RULES: dict[str, Callable[[House], Iterable[str]]] = {
+    "pins": project.pins,
+    "known-failures": project.known_failures,
+    "speaks-of-itself": project.speaks_of_itself,
+    "status-table": project.status_table,
+}
+
+
+def run(house: House, rows: list[Change], whole_project: bool = True) -> list[Problem]:
+    """All rules over the given changes, and the project's own."""
+    found = [
+        Problem(rule, change.id, text)
+        for change in rows
+        for rule, function in CHANGE_RULES.items()
+        for text in function(house, change)
+    ]
+    if whole_project:
+        found += [Problem(rule, "project", text) for rule, function in PROJECT_RULES.items() for text in function(house)]
+    return found

@@ -1,0 +1,54 @@
+"""Rules about edits/: one small diff for each upstream file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import unidiff
+
+from forklift import branch, changes
+from forklift.model import Change
+from forklift.paths import House
+
+_INDEX = re.compile(r"^index [0-9a-f]{40}\.\.[0-9a-f]{40}( \d{6})?$", re.M)
+
+
+def form(house: House, change: Change) -> Iterator[str]:
+    """One file a patch, at its own path, with full blob ids."""
+    for path in changes.edit_files(change):
+        text = branch.edit_path(change, path).read_text()
+        named = [file.path for file in _parsed(text)]
+        if named != [path]:
+            yield f"edits/{path}.patch changes {', '.join(named) or 'nothing'}, want exactly {path}"
+        if not _INDEX.search(text):
+            yield f"edits/{path}.patch has no full index line (git diff --full-index)"
+
+
+def context(house: House, change: Change) -> Iterator[str]:
+    """At most one context line on each side of a hunk (git diff -U1)."""
+    for path in changes.edit_files(change):
+        for file in _parsed(branch.edit_path(change, path).read_text()):
+            for hunk in file:
+                kinds = [line.line_type for line in hunk]
+                lead = next((i for i, kind in enumerate(kinds) if kind != " "), len(kinds))
+                trail = next((i for i, kind in enumerate(reversed(kinds)) if kind not in (" ", "\\")), len(kinds))
+                if hunk.section_header:
+                    yield f"edits/{path}.patch line {hunk.source_start}: upstream text behind the second @@ is not needed"
+                if max(lead, trail) > 1:
+                    yield f"edits/{path}.patch line {hunk.source_start}: {max(lead, trail)} context lines, want one (git diff -U1)"
+
+
+def whitespace(house: House, change: Change) -> Iterator[str]:
+    """No hunk that only changes white space."""
+    for path in changes.edit_files(change):
+        for file in _parsed(branch.edit_path(change, path).read_text()):
+            for hunk in file:
+                removed = ["".join(line.value.split()) for line in hunk if line.is_removed]
+                added = ["".join(line.value.split()) for line in hunk if line.is_added]
+                if "".join(removed) == "".join(added):
+                    yield f"edits/{path}.patch line {hunk.source_start}: the hunk changes white space only"
+
+
+def _parsed(text: str) -> unidiff.PatchSet:
+    return unidiff.PatchSet(text)

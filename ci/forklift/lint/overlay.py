@@ -1,0 +1,78 @@
+"""Rules about overlay/: new files in upstream layout and the suite's style."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from forklift import changes, shell
+from forklift.model import Change
+from forklift.paths import House
+
+_HARNESS = {"forklift", "alignment"}
+_LARGE = 1 << 20
+
+
+def imports(house: House, change: Change) -> Iterator[str]:
+    """Overlay code never imports the harness or its helpers."""
+    for path in _python(change):
+        try:
+            tree = ast.parse(path.read_text())
+        except SyntaxError as broken:
+            yield f"{_name(change, path)}:{broken.lineno} is not valid Python: {broken.msg}"
+            continue
+        for node in ast.walk(tree):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module or ""]
+            for name in names:
+                if name.split(".")[0] in _HARNESS:
+                    yield f"{_name(change, path)}:{getattr(node, 'lineno', 0)} imports {name}"
+
+
+def copyright_header(house: House, change: Change) -> Iterator[str]:
+    """Each Python file starts with the suite's licence header."""
+    holder = change.suite.copyright
+    for path in _python(change):
+        head = "\n".join(path.read_text().splitlines()[:4])
+        if path.stat().st_size and holder not in head:
+            yield f"{_name(change, path)} lacks the licence header ({holder})"
+
+
+def formatted(house: House, change: Change) -> Iterator[str]:
+    """The suite's own formatter has nothing to change."""
+    files = [str(path) for path in _python(change)]
+    if not files:
+        return
+    bin_directory = Path(sys.executable).parent
+    for words in change.suite.formatter.check:
+        done = shell.run([bin_directory / words[0], *words[1:], *files], check=False)
+        if done.status != 0 or (words[0] == "yapf" and done.stdout.strip()):
+            first = next((line for line in done.stdout.splitlines() if line.startswith(("---", "+++", "would"))), done.tail)
+            yield f"{words[0]} would change the overlay: {first.replace(str(change.overlay) + '/', '')}"
+
+
+def not_a_patch(house: House, change: Change) -> Iterator[str]:
+    """No leftovers: rejects, originals, byte code, archives of other files."""
+    for path in changes.overlay_files(change):
+        if path.endswith((".rej", ".orig", ".pyc", ".patch", ".swp")):
+            yield f"overlay/{path} is a leftover"
+
+
+def large_files(house: House, change: Change) -> Iterator[str]:
+    """Nothing above 1 MiB goes into a repository."""
+    for path in change.directory.rglob("*"):
+        if path.is_file() and path.stat().st_size > _LARGE:
+            yield f"{path.relative_to(change.directory)} has {path.stat().st_size / _LARGE:.1f} MiB, the limit is 1"
+
+
+def _python(change: Change) -> list[Path]:
+    return [change.overlay / path for path in changes.overlay_files(change) if path.endswith(".py")]
+
+
+def _name(change: Change, path: Path) -> str:
+    return f"overlay/{path.relative_to(change.overlay)}"

@@ -1,0 +1,144 @@
+"""The sequence for one change, as a list of steps: base, branch, environment, work tree, checks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from forklift import base as bases
+from forklift import branch as branches
+from forklift import cache, changes, environment, gpu, shell, workspace
+from forklift.checks import KINDS
+from forklift.errors import ForkliftError, Reason
+from forklift.model import (
+    BaseKind,
+    BaseTree,
+    Change,
+    CheckResult,
+    CheckSpec,
+    FeatureBranch,
+    Outcome,
+    Report,
+    Workspace,
+)
+from forklift.paths import House
+
+Listener = Callable[[CheckResult], None]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line chooses."""
+
+    base: BaseKind | None = None
+    paddle: str = "2.6"
+    jobs: int = 1
+    use_cache: bool = True
+    only: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    reference: Path | None = None
+
+
+def build(house: House, change: Change, options: Options) -> tuple[FeatureBranch, CheckResult]:
+    """Base and branch, with the line that says what they are."""
+    started = time.monotonic()
+    base = bases.resolve(house, change.suite, options.base)
+    branch = branches.build(house, change, base)
+    what = base.label
+    if branch.absent:
+        what += f"; {len(branch.absent)} edits absent at release base"
+    seconds = round(time.monotonic() - started, 2)
+    details = {"commits": list(branch.commits), "absent": list(branch.absent)}
+    return branch, CheckResult(change.id, "base", "base", Outcome.PASSED, what, seconds, details=details)
+
+
+def run(house: House, change: Change, options: Options, tell: Listener) -> tuple[Report, FeatureBranch | None]:
+    """Build the branch and run its checks, longest first. A failure of one never stops the others."""
+    stage = "base"
+    try:
+        branch, line = build(house, change, options)
+        tell(line)
+        stage = "setup"
+        results = [line, *_checks(house, branch, options, tell)]
+    except ForkliftError as problem:
+        line = CheckResult(change.id, stage, stage, Outcome.ERROR, problem.what, 0.0, problem.reason or Reason.BASE_MISSING,
+            {"facts": dict(problem.facts), "next": problem.next_step},
+        )  # fmt: skip
+        tell(line)
+        return Report(change.id, change.suite.name, options.base or "", "", "", options.paddle, (line,)), None
+    base = branch.base
+    report = Report(
+        change.id, change.suite.name, base.label, base.commit, branch.head, options.paddle, tuple(results), branch.absent
+    )
+    return report, branch
+
+
+def _checks(house: House, branch: FeatureBranch, options: Options, tell: Listener) -> list[CheckResult]:
+    specs = sorted(_chosen(branch.change, options), key=lambda spec: -spec.cost_s)
+    if not specs:
+        return []
+    place = _workspace(house, branch, options)
+
+    def one(spec: CheckSpec) -> CheckResult:
+        result = _one(house, place, spec, options)
+        tell(result)
+        return result
+
+    with ThreadPoolExecutor(max_workers=max(1, options.jobs)) as pool:
+        done = {result.check: result for result in pool.map(one, specs)}
+    return [done[spec.label] for spec in branch.change.file.check if spec.label in done]
+
+
+def _chosen(change: Change, options: Options) -> Iterable[CheckSpec]:
+    wanted = set(options.only) | set(options.failed)
+    return [spec for spec in change.file.check if not wanted or spec.label in wanted or spec.kind in wanted]
+
+
+def _workspace(house: House, branch: FeatureBranch, options: Options) -> Workspace:
+    python = environment.ensure(house, branch.base.suite, options.paddle)
+    directory, _ = workspace.lay_out(house, branch.base, branch.head, branch.tree, branch.change.id)
+    compare = any(spec.compare_base for spec in branch.change.file.check)
+    return Workspace(
+        branch,
+        directory,
+        workspace.base_directory(house, branch) if compare else None,
+        python,
+        options.paddle,
+        house.cache / "run" / branch.change.id / f"{branch.base.kind}-{options.paddle}",
+        max(1, shell.cores() // max(1, options.jobs)),
+        options.reference,
+    )
+
+
+def _one(house: House, place: Workspace, spec: CheckSpec, options: Options) -> CheckResult:
+    name = place.branch.change.id
+    skip = _skip(place.branch.base, spec, options.paddle)
+    if skip is not None:
+        reason, text = skip
+        return CheckResult(name, spec.label, spec.kind, Outcome.SKIPPED, text, 0.0, reason)
+    key = cache.key(house, place.branch, spec, options.paddle, options.reference)
+    stored = cache.load(house, key) if options.use_cache else None
+    if stored is not None:
+        return stored
+    result = KINDS[spec.kind](place, spec)
+    cache.store(house, key, result)
+    return result
+
+
+def _skip(base: BaseTree, spec: CheckSpec, paddle: str) -> tuple[Reason, str] | None:
+    if spec.needs == "fork" and base.kind == "release":
+        return Reason.PARTIAL_BASE, f"needs the fork: make fork-{base.suite.short}"
+    if paddle == "gpu" and not gpu.present():
+        return Reason.NEEDS_GPU, "no GPU on this machine"
+    if paddle != "gpu" and paddle not in spec.paddle:
+        return Reason.OTHER_PADDLE, f"not run on paddle {paddle}; change.toml names {', '.join(spec.paddle)}"
+    return None
+
+
+def all_changes(house: House, ids: list[str]) -> list[Change]:
+    """The named changes, costliest first, so that the long ones do not come last."""
+    rows = changes.select(house, ids)
+    return sorted(rows, key=lambda change: -sum(spec.cost_s for spec in change.file.check))

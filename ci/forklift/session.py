@@ -1,0 +1,97 @@
+"""What several commands share: run changes and bundle them, open a pull request, open a rebased change."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from forklift import bundle, changes, environment, guard, pipeline, shell, status, suites, worktree
+from forklift.console import Console
+from forklift.errors import UsageError
+from forklift.git import Git
+from forklift.model import BaseKind, BaseTree, Change, Report, Suite
+from forklift.paths import House, house
+from forklift.rebase import Carried
+
+
+def options(
+    base: BaseKind | None, paddle: str, jobs: int, no_cache: bool, only: list[str] | None, reference: Path | None
+) -> pipeline.Options:
+    """The command line's choices in one value."""
+    resolved = reference.resolve() if reference else None
+    return pipeline.Options(base=base, paddle=paddle, jobs=jobs, use_cache=not no_cache, only=tuple(only or ()), reference=resolved)
+
+
+def run(
+    ids: list[str], chosen: pipeline.Options, console: Console, record: bool, bundled: bool = True
+) -> list[tuple[Report, Path | None]]:
+    """Run each change (all where `ids` is empty); one that fails never stops the next."""
+    here = house()
+    done = []
+    rows = pipeline.all_changes(here, ids)
+    _refuse_unknown_checks(rows, chosen)
+    for change in rows:
+        with guard.only_run(here, change.id), console.progress(change.id, len(change.file.check) + 1):
+            report, built = pipeline.run(here, change, chosen, console.result)
+            target = bundle.write(here, built, report) if bundled and built else None
+        if record and built:
+            status.record(change, report, built.base.kind)
+        if target and built:
+            console.say(
+                f"{change.id}: bundle in {_short(here, target)}, branch {change.file.branch} in {_short(here, built.base.git_dir)}"
+            )
+        done.append((report, target))
+    return done
+
+
+def self_test(here: House, suite: Suite, paddle: str) -> int:
+    """pytest over ci/tests/in_suite in the environment that check scripts run in."""
+    python = environment.ensure(here, suite, paddle)
+    env = environment.variables(here, here.ci, suite, "release", paddle, shell.cores())
+    words: list[str | Path] = [python, "-m", "pytest", "-q", "-W", "ignore", "-p", "no:cacheprovider", here.ci / "tests" / "in_suite"]
+    log = here.cache / "logs" / f"self-test-{paddle}.log"
+    done = shell.run(words, cwd=here.ci, env=env, log=log, timeout=900, check=False)
+    print(done.tail if done.status else done.tail.splitlines()[-1], flush=True)
+    return 1 if done.status else 0
+
+
+def _short(here: House, path: Path) -> str:
+    return str(path.relative_to(here.root)) if path.is_relative_to(here.root) else str(path)
+
+
+def _refuse_unknown_checks(rows: list[Change], chosen: pipeline.Options) -> None:
+    known = {word for change in rows for spec in change.file.check for word in (spec.label, spec.kind)}
+    for word in chosen.only:
+        if word not in known:
+            raise UsageError(f"no check {word!r}", [("have", " ".join(sorted(known)))], "--only NAME")
+
+
+def open_pull_request(change_id: str, target: Path, console: Console) -> int:
+    """Run `git push` and `gh pr create` from the fork; where gh or the fork is missing, print the commands."""
+    here = house()
+    change = changes.find(here, change_id)
+    words = bundle.open_words(change, target)
+    fork = here.forks / change.suite.name
+    if shutil.which("gh") is None or not (fork / ".git").exists():
+        why = "gh is not here" if shutil.which("gh") is None else f"forks/{change.suite.name} is not set up"
+        console.say(f"{why}: run these in your clone of {change.suite.name}, after {target}/commands.sh")
+        for command in words:
+            console.say("  " + " ".join(f"'{word}'" if " " in word else word for word in command))
+        return 0
+    for command in words:
+        shell.run(command, cwd=fork)
+    return 0
+
+
+def of_suite(suite: Suite) -> list[Change]:
+    """All changes of one suite."""
+    return [change for change in changes.select(house()) if change.suite.name == suite.name]
+
+
+def open_rebased(here: House, change: Change, base: BaseTree, done: Carried) -> Path:
+    """A work tree of the change on its new commit; `save` then writes it against that commit."""
+    repository = Git(base.git_dir)
+    identity = suites.load(here.ci).identity
+    head = repository.commit_tree(done.tree, done.onto, f"{change.id} rebased\n", identity, change.suite.pin_date)
+    onto = repository.line("rev-parse", f"{done.onto}^{{tree}}")
+    return worktree.open_commit(here, change, worktree.Opened(str(base.git_dir), done.onto, onto, fresh=True), head)

@@ -1,0 +1,137 @@
+"""The only place where a process starts: an argv list, never a shell line; its whole group ends with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from forklift.errors import ForkliftError, Reason
+
+_TAIL_LINES = 15
+_running: set[int] = set()
+
+
+@dataclass(frozen=True)
+class Done:
+    """A process that ended: its exit status and what it printed (bytes decoded, errors replaced)."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+    @property
+    def tail(self) -> str:
+        lines = (self.stderr or self.stdout).strip().splitlines()
+        return "\n".join(lines[-_TAIL_LINES:])
+
+
+def kill_all() -> None:
+    """End every process group that is still running (on ^C and on our own death)."""
+    for group in list(_running):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    log: Path | None = None,
+    stdin: bytes | None = None,
+    check: bool = True,
+    memory_gb: float | None = None,
+) -> Done:
+    """Run to the end. With `check`, a non-zero status raises; a timeout always raises with reason `timeout`.
+
+    `memory_gb` bounds the address space of the process; `log` receives stdout and stderr as they come.
+    """
+    words = tuple(str(word) for word in argv)
+    started = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        out: int | object = subprocess.PIPE
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            out = stack.enter_context(log.open("wb"))
+        try:
+            process = subprocess.Popen(
+                words,
+                cwd=cwd,
+                env=dict(os.environ if env is None else env),
+                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                stdout=out,  # type: ignore[arg-type]
+                stderr=subprocess.STDOUT if log is not None else subprocess.PIPE,
+                start_new_session=True,
+            )
+        except FileNotFoundError as missing:
+            raise ForkliftError(
+                f"program not found: {words[0]}", [("command", " ".join(words))], "install it, then run the command again"
+            ) from missing
+        with _registered(process):
+            if memory_gb is not None:
+                limit = int(memory_gb * 2**30)
+                resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
+            try:
+                stdout, stderr = process.communicate(stdin, timeout)
+            except subprocess.TimeoutExpired as expired:
+                raise ForkliftError(
+                    f"timed out after {timeout:.0f} s",
+                    [("command", " ".join(words)), ("log", log or "-")],
+                    "raise timeout_s in change.toml, or make the check smaller",
+                    Reason.TIMEOUT,
+                ) from expired
+    text_out = _decode(stdout) if log is None else _read_tail(log)
+    done = Done(words, process.returncode, text_out, _decode(stderr), time.monotonic() - started)
+    if check and done.status != 0:
+        raise ForkliftError(
+            f"command failed with status {done.status}",
+            [("command", " ".join(words)), ("where", cwd or Path.cwd()), ("output", done.tail or "(nothing printed)")],
+            f"read {log}" if log else "",
+        )
+    return done
+
+
+def run_bytes(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> bytes:
+    """stdout of a short command, exactly; a non-zero status raises."""
+    done = subprocess.run([str(word) for word in argv], env=env, capture_output=True, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise ForkliftError("command failed", [("command", " ".join(map(str, argv))), ("output", _decode(done.stderr))])
+    return done.stdout
+
+
+@contextlib.contextmanager
+def _registered(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    _running.add(process.pid)
+    try:
+        yield
+    finally:
+        # the leader may have left children behind: end the whole group, whatever happened
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        _running.discard(process.pid)
+
+
+def _decode(data: bytes | None) -> str:
+    return (data or b"").decode("utf-8", "replace")
+
+
+def _read_tail(log: Path, size: int = 20_000) -> str:
+    with log.open("rb") as handle:
+        handle.seek(max(0, log.stat().st_size - size))
+        return _decode(handle.read())
+
+
+def cores() -> int:
+    """Cores of this machine."""
+    return os.cpu_count() or 1
