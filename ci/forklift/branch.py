@@ -12,7 +12,7 @@ import unidiff
 from forklift import changes, suites
 from forklift.errors import ForkliftError, Reason
 from forklift.git import Git
-from forklift.model import BaseTree, Change, Commit, FeatureBranch, Identity
+from forklift.model import BaseTree, Change, Commit, FeatureBranch
 from forklift.paths import House
 
 _INDEX_LINE = re.compile(r"^index ([0-9a-f]{7,40})\.\.([0-9a-f]{7,40})", re.M)
@@ -24,7 +24,7 @@ def build(house: House, change: Change, base: BaseTree, *, write_ref: bool = Tru
     `strict` demands that an edit's pre-image is the base's own blob (fork base only); `stack` turns it off, since a
     change that went before may have touched the same file.
     """
-    identity = suites.load(house.ci).identity
+    identity = suites.author(house.ci)
     ground = _after(house, change, base)
     _refuse_existing(change, ground)
     absent = _absent_edits(change, ground)
@@ -43,7 +43,7 @@ def build(house: House, change: Change, base: BaseTree, *, write_ref: bool = Tru
             commits.append(parent)
     ref = f"refs/heads/{change.file.branch}"
     if write_ref:
-        _write_ref(repository, ref, parent, identity)
+        _write_ref(repository, change.file.branch, parent)
     return FeatureBranch(change, ground, ref, tuple(commits), tree, tuple(absent))
 
 
@@ -159,15 +159,15 @@ def _date(start: str, number: int) -> str:
     return moment.isoformat()
 
 
-def _write_ref(repository: Git, ref: str, head: str, identity: Identity) -> None:
-    """Move the branch, but never over somebody's own commits."""
-    old = repository.done("rev-parse", "--verify", "-q", ref, check=False).stdout.strip()
-    if old and old != head:
-        author = repository.line("log", "-1", "--format=%ce", old)
-        if author != identity.email:
-            raise ForkliftError(
-                f"branch {ref.removeprefix('refs/heads/')} holds a commit that Forklift did not build",
-                [("commit", f"{old[:10]} by {author}"), ("where", repository.git_dir)],
-                "rename that branch, or take it over with forklift save, then run the command again",
-            )
+def _write_ref(repository: Git, name: str, head: str) -> None:
+    """Move the branch, but never over somebody's own commits: refs/forklift/ remembers what was built last."""
+    ref, mark = f"refs/heads/{name}", f"refs/forklift/{name}"
+    old, built = (repository.done("rev-parse", "--verify", "-q", r, check=False).stdout.strip() for r in (ref, mark))
+    if old and old not in (head, built):
+        raise ForkliftError(
+            f"branch {name} holds a commit that Forklift did not build",
+            [("commit", repository.line("log", "-1", "--format=%h %an: %s", old)), ("where", repository.git_dir)],
+            "rename that branch (git branch -m), then run the command again",
+        )
+    repository.call("update-ref", mark, head)
     repository.call("update-ref", ref, head)

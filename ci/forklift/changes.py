@@ -30,9 +30,7 @@ def find(house: House, change_id: str) -> Change:
     known = directories(house)
     if change_id not in known:
         raise UsageError(
-            f"no change {change_id!r}",
-            [("have", " ".join(known) or "none yet")],
-            nearest(change_id, known) or "forklift list",
+            f"no change {change_id!r}", [("have", " ".join(known) or "none yet")], nearest(change_id, known) or "forklift list"
         )
     return load(house, known[change_id])
 

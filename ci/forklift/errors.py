@@ -28,11 +28,7 @@ class ForkliftError(Exception):
     exit_code = 1
 
     def __init__(
-        self,
-        what: str,
-        facts: Iterable[tuple[str, object]] = (),
-        next_step: str = "",
-        reason: Reason | None = None,
+        self, what: str, facts: Iterable[tuple[str, object]] = (), next_step: str = "", reason: Reason | None = None
     ) -> None:
         super().__init__(what)
         self.what = what

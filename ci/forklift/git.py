@@ -12,13 +12,7 @@ from forklift import shell
 from forklift.model import Identity
 
 # user and system configuration (autocrlf, hooks, templates, signing) must not change what is built
-_CLEAN = {
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_TERMINAL_PROMPT": "0",
-    "LC_ALL": "C",
-    "TZ": "UTC",
-}
+_CLEAN = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "TZ": "UTC"}
 
 
 class Git:

@@ -14,17 +14,7 @@ from forklift import branch as branches
 from forklift import cache, changes, environment, gpu, shell, workspace
 from forklift.checks import KINDS
 from forklift.errors import ForkliftError, Reason
-from forklift.model import (
-    BaseKind,
-    BaseTree,
-    Change,
-    CheckResult,
-    CheckSpec,
-    FeatureBranch,
-    Outcome,
-    Report,
-    Workspace,
-)
+from forklift.model import BaseKind, BaseTree, Change, CheckResult, CheckSpec, FeatureBranch, Outcome, Report, Workspace
 from forklift.paths import House
 
 Listener = Callable[[CheckResult], None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -9,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from forklift.errors import UsageError, nearest
-from forklift.model import Suite, SuitesFile
+from forklift.model import Identity, Suite, SuitesFile
 
 T = TypeVar("T")
 
@@ -38,6 +40,19 @@ def decode(path: Path, kind: type[T]) -> T:
 def load(ci: Path) -> SuitesFile:
     """The eight suites."""
     return decode(ci / "suites.toml", SuitesFile)
+
+
+def author(ci: Path) -> Identity:
+    """Who signs the commits: FORKLIFT_AUTHOR="Name <address>", else the identity in suites.toml."""
+    named = os.environ.get("FORKLIFT_AUTHOR")
+    if not named:
+        return load(ci).identity
+    found = re.fullmatch(r"\s*([^<>]+?)\s*<([^<>@\s]+@[^<>\s]+)>\s*", named)
+    if found is None:
+        raise UsageError(
+            f"FORKLIFT_AUTHOR is {named!r}", [("want", "Name <address>")], 'FORKLIFT_AUTHOR="Your Name <you@example.com>"'
+        )
+    return Identity(name=found[1], email=found[2])
 
 
 def find(ci: Path, word: str) -> Suite:
