@@ -29,9 +29,7 @@ from forklift import (
     worktree,
 )
 from forklift import sweep as sweeps
-from forklift import workspace as workspaces
 from forklift.console import Console
-from forklift.errors import UsageError
 from forklift.model import Outcome
 from forklift.paths import house
 
@@ -271,26 +269,14 @@ def sweep(
     shard: Annotated[str, typer.Option(help="i/n")] = "1/1",
     rows: Annotated[Optional[list[str]], typer.Option("--row", help="only these")] = None,
     steps: int = 50,
+    ray: Annotated[str, typer.Option(metavar="ADDRESS", help="a ray cluster, or local")] = "",
     base: Base = None,
     paddle: Paddle = "2.6",
     as_json: Json = False,
 ) -> int:
     """Every row of models.toml through the change's script; resumable; writes evidence/rows.jsonl."""
-    here, console = house(), Console(as_json)
-    change = changes.find(here, change_id)
-    if change.file.sweep is None:
-        raise UsageError(f"{change_id} has no [sweep]", [("file", change.directory / "change.toml")], "forklift list")
-    with guard.only_run(here, f"{change_id}-sweep-{shard.replace('/', 'of')}"):
-        built, _ = pipeline.build(here, change, pipeline.Options(base=base))
-        tree, _ = workspaces.lay_out(here, built.base, built.head, built.tree, change_id)
-        limits = sweeps.Limits(jobs=jobs, steps=steps, failed_only=failed, shard=shard, only=tuple(rows or ()), paddle=paddle)
-        total = len(sweeps.rows(built, change.file.sweep, limits))
-        with console.progress(change_id, total):
-            found = sweeps.run(here, built, tree, change.file.sweep, limits, console.row)
-    sweeps.write_evidence(change.directory / "evidence" / "rows.jsonl", found)
-    counts = {word: sum(row["outcome"] == word for row in found) for word in ("equal", "close", "failed")}
-    console.say(f"{change_id}: {len(found)} rows, " + ", ".join(f"{count} {word}" for word, count in counts.items()))
-    return 1 if counts["failed"] or not found else 0
+    limits = sweeps.Limits(jobs=jobs, steps=steps, failed_only=failed, shard=shard, only=tuple(rows or ()), paddle=paddle, ray=ray)
+    return session.sweep(change_id, limits, base, Console(as_json))
 
 
 @app.command()

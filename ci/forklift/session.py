@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 from forklift import bundle, changes, environment, guard, pipeline, shell, status, suites, worktree
+from forklift import sweep as sweeps
+from forklift import workspace as workspaces
 from forklift.console import Console
 from forklift.errors import UsageError
 from forklift.git import Git
@@ -43,6 +45,23 @@ def run(
             )
         done.append((report, target))
     return done
+
+
+def sweep(change_id: str, limits: sweeps.Limits, base: BaseKind | None, console: Console) -> int:
+    """Run the rows that are not done, write evidence/rows.jsonl; 1 where a row failed."""
+    here = house()
+    change = changes.find(here, change_id)
+    if change.file.sweep is None:
+        raise UsageError(f"{change_id} has no [sweep]", [("file", change.directory / "change.toml")], "forklift list")
+    with guard.only_run(here, f"{change_id}-sweep-{limits.shard.replace('/', 'of')}"):
+        built, _ = pipeline.build(here, change, pipeline.Options(base=base))
+        tree, _ = workspaces.lay_out(here, built.base, built.head, built.tree, change_id)
+        with console.progress(change_id, len(sweeps.rows(built, change.file.sweep, limits))):
+            found = sweeps.run(here, built, tree, change.file.sweep, limits, console.row)
+    sweeps.write_evidence(change.directory / "evidence" / "rows.jsonl", found)
+    counts = {word: sum(row["outcome"] == word for row in found) for word in ("equal", "close", "failed")}
+    console.say(f"{change_id}: {len(found)} rows, " + ", ".join(f"{count} {word}" for word, count in counts.items()))
+    return 1 if counts["failed"] or not found else 0
 
 
 def self_test(here: House, suite: Suite, paddle: str) -> int:

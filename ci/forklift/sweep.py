@@ -43,6 +43,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     shard: str = "1/1"
     only: tuple[str, ...] = ()
     paddle: str = "2.6"
+    ray: str = ""
 
 
 def rows(branch: FeatureBranch, spec: SweepSpec, limits: Limits) -> list[ModelRow]:
@@ -64,12 +65,39 @@ def run(
     place = house.cache / "sweep" / branch.change.id / f"{branch.base.kind}-{limits.paddle}"
 
     def one(row: ModelRow) -> dict[str, Any]:
-        result = _row(house, branch, tree, python, place / row.id, spec, limits, row)
-        tell(result)
-        return result
+        return _row(house, branch, tree, python, place / row.id, spec, limits, row)
 
+    if limits.ray:
+        return sorted(_on_ray(limits.ray, one, todo, tell), key=lambda result: result["id"])
     with ThreadPoolExecutor(max_workers=max(1, limits.jobs)) as pool:
-        return sorted(pool.map(one, todo), key=lambda result: result["id"])
+        return sorted(pool.map(lambda row: _told(one(row), tell), todo), key=lambda result: result["id"])
+
+
+def _told(result: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    tell(result)
+    return result
+
+
+def _on_ray(
+    address: str, one: Callable[[ModelRow], dict[str, Any]], todo: list[ModelRow], tell: Callable[..., None]
+) -> list[dict[str, Any]]:
+    """Rows on the machines of a ray cluster that share this directory; `local` starts one on this machine."""
+    try:
+        import ray
+    except ImportError as missing:
+        raise UsageError(
+            "ray is not installed", [], ".cache/harness/bin/python -m pip install --require-hashes -r ci/locks/ray.txt"
+        ) from missing
+    ray.init(address=None if address == "local" else address, include_dashboard=False, log_to_driver=False)
+    try:
+        waiting = [ray.remote(one).remote(row) for row in todo]
+        done = []
+        while waiting:
+            ready, waiting = ray.wait(waiting)
+            done += [_told(ray.get(reference), tell) for reference in ready]
+        return done
+    finally:
+        ray.shutdown()
 
 
 def _row(
