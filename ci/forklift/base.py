@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
@@ -127,9 +128,10 @@ def _commit_release(repository: Git, suite: Suite, wheel: Path | None) -> None:
 def download(house: House, release: Release) -> Path:
     """The release's wheel, downloaded by pip with its hash required."""
     target = house.cache / "downloads" / f"{release.distribution}-{release.version}"
-    found = sorted(target.glob("*.whl"))
-    if found:
-        return found[0]
+    for stored in sorted(target.glob("*.whl")):
+        if hashlib.sha256(stored.read_bytes()).hexdigest() == release.sha256:
+            return stored
+    shutil.rmtree(target, ignore_errors=True)  # of another hash: damaged, or suites.toml names another file now
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         wanted = Path(scratch) / "requirements.txt"

@@ -48,16 +48,17 @@ def build(house: House, change: Change, base: BaseTree, *, write_ref: bool = Tru
 
 
 def series(branch: FeatureBranch, target: Path) -> list[Path]:
-    """Write the commits as patch files for `git am --keep`."""
+    """Write the commits as patch files for `git am --keep --keep-cr` (some upstream files end their lines in CR LF)."""
     words = ["--no-signature", "--zero-commit", "--full-index", "--no-stat", "-N", "--keep-subject", "--binary"]
     Git(branch.base.git_dir).call("format-patch", "-q", *words, "-o", str(target), f"{branch.base.commit}..{branch.head}")
     return sorted(target.glob("[0-9]*.patch"))
 
 
 def _after(house: House, change: Change, base: BaseTree) -> BaseTree:
-    for before in change.file.after:
-        built = build(house, changes.find(house, before), base, write_ref=False)
-        base = on_top(built)
+    first = True
+    for before in changes.before(house, change):
+        base = on_top(build(house, changes.alone(before), base, write_ref=False, strict=first))
+        first = False
     return base
 
 
@@ -124,13 +125,21 @@ def _apply_edits(index: Git, change: Change, commit: Commit, base: BaseTree, abs
             raise ForkliftError(
                 "an edit does not apply",
                 [("file", patch), ("base", base.label), ("git said", done.tail)],
-                f"forklift rebase {change.id}        (3-way; then review and forklift save {change.id})",
+                _mend(change, base),
                 Reason.BASE_DRIFT,
             )
 
 
+def _mend(change: Change, base: BaseTree) -> str:
+    if base.kind == "release":
+        return "put the hook where the pin and the release agree (docs/decisions/0002-two-bases.md), then forklift save"
+    return f"forklift rebase {change.id}        (3-way; then review and forklift save {change.id})"
+
+
 def _check_preimage(index: Git, change: Change, base: BaseTree, path: str, content: bytes) -> None:
     found = _INDEX_LINE.search(content.decode("utf-8", "replace"))
+    if found is None and b"\nnew mode " in content:
+        return  # the mode alone changes: git apply compares it
     have = index.blob_at(base.commit, path) or "0" * 40
     want = found.group(1) if found else "(no index line)"
     if not have.startswith(want):
@@ -140,7 +149,7 @@ def _check_preimage(index: Git, change: Change, base: BaseTree, path: str, conte
                 ("file", edit_path(change, path)),
                 ("want", f"blob {want[:10]}, forks/{base.suite.name} has {have[:10]}{_changed_lines(content)}"),
             ],
-            f"forklift rebase {change.id}        (3-way; then review and forklift save {change.id})",
+            _mend(change, base),
             Reason.BASE_DRIFT,
         )
 

@@ -19,7 +19,9 @@ def write(house: House, branch: FeatureBranch, report: Report) -> Path:
     change = branch.change
     target = house.out / change.id
     house.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=house.out, prefix=".new-") as scratch:
+    for scrap in house.out.glob(f".*.{change.id}.*"):  # of a run that was killed; the change's lock is ours
+        shutil.rmtree(scrap, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=house.out, prefix=f".new.{change.id}.") as scratch:
         inside = Path(scratch) / "bundle"
         inside.mkdir()
         branches.series(branch, inside)
@@ -96,7 +98,7 @@ def _diff(branch: FeatureBranch) -> str:
 
 def _replace(new: Path, target: Path) -> None:
     """Swap directories; a kill between the two renames leaves the old bundle under its spare name, never half a one."""
-    spare = Path(tempfile.mkdtemp(dir=target.parent, prefix=".old-"))
+    spare = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".old.{target.name}."))
     if target.exists():
         target.rename(spare / "bundle")
     new.rename(target)

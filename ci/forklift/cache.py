@@ -19,11 +19,11 @@ def key(house: House, branch: FeatureBranch, spec: CheckSpec, paddle: str, refer
     for part in (branch.base.tree, branch.tree, branch.base.kind, paddle):
         digest.update(part.encode())
     digest.update(environment.lock_file(house, branch.base.suite, paddle).read_bytes())
-    digest.update(msgspec.json.encode(spec))
-    for folder in (branch.change.directory / "checks", reference or branch.change.directory / "reference"):
+    digest.update(msgspec.json.encode([branch.change.id, branch.base.suite.python_path, spec]))
+    folders = [branch.change.directory / "checks", reference or branch.change.directory / "reference"]
+    for folder in (*folders, house.ci / "forklift", house.ci / "alignment"):
+        digest.update(b"folder\0")
         _add_files(digest, folder)
-    _add_files(digest, house.ci / "forklift")
-    _add_files(digest, house.ci / "alignment")
     return digest.hexdigest()
 
 
@@ -48,5 +48,5 @@ def store(house: House, name: str, result: CheckResult) -> None:
 def _add_files(digest: hashlib._Hash, folder: Path) -> None:
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
         if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(str(path.relative_to(folder)).encode())
+            digest.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode())
             digest.update(path.read_bytes())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fnmatch
 from pathlib import Path
 
+import msgspec
+
 from forklift import suites
 from forklift.errors import UsageError, nearest
 from forklift.model import Change, ChangeFile, Commit
@@ -38,6 +40,28 @@ def find(house: House, change_id: str) -> Change:
 def select(house: House, ids: list[str] | None = None) -> list[Change]:
     """The named changes, or all."""
     return [find(house, change_id) for change_id in (ids or directories(house))]
+
+
+def before(house: House, change: Change) -> list[Change]:
+    """All changes that must land first, each once, in their order."""
+    order: dict[str, Change] = {}
+
+    def visit(row: Change, way: tuple[str, ...]) -> None:
+        for name in row.file.after:
+            if name in way:
+                raise UsageError("changes wait for each other", [("after", ", ".join(way))], "remove one `after` entry")
+            if name not in order:
+                found = find(house, name)
+                visit(found, (*way, name))
+                order[name] = found
+
+    visit(change, (change.id,))
+    return list(order.values())
+
+
+def alone(change: Change) -> Change:
+    """The change without its `after`, for a base that has those already."""
+    return msgspec.structs.replace(change, file=msgspec.structs.replace(change.file, after=[]))
 
 
 def overlay_files(change: Change) -> list[str]:

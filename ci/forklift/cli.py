@@ -14,7 +14,6 @@ from forklift import base as bases
 from forklift import (
     changes,
     doctor,
-    environment,
     fork,
     guard,
     lint,
@@ -238,13 +237,13 @@ def stack(suite: SuiteName, base: Base = None) -> None:
 
 
 @app.command("wheel")
-def make_wheel(suite: SuiteName, base: Base = None, paddle: Paddle = "2.6") -> None:
+def make_wheel(suite: SuiteName, base: Base = None) -> None:
     """A pip-installable wheel of the suite with all its changes, version +forklift."""
     here = house()
     row = suites.find(here.ci, suite)
     ground = bases.resolve(here, row, base)
     stacked = rebase.stack(here, session.of_suite(row), ground)
-    print(wheel.build(here, ground, stacked, environment.ensure(here, row, paddle)))
+    print(wheel.build(here, ground, stacked))
 
 
 @app.command()

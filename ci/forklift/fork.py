@@ -38,7 +38,12 @@ def borrow(house: House, suite: Suite, source: Path) -> Path:
             [("where", house.forks / suite.name)],
             f"git submodule deinit -f forks/{suite.name}, then run the command again, to set it up anew",
         )
-    common = Path(gitpython.Repo(house.root).git.rev_parse("--path-format=absolute", "--git-common-dir"))
+    try:
+        common = Path(gitpython.Repo(house.root).git.rev_parse("--path-format=absolute", "--git-common-dir"))
+    except gitpython.InvalidGitRepositoryError as none:
+        raise UsageError(
+            "this project is no git repository, so it has no place for a fork", [("where", house.root)], "git clone it"
+        ) from none
     module, target = common / "modules" / "forks" / suite.name, house.forks / suite.name
     target.mkdir(parents=True, exist_ok=True)
     if not (module / "HEAD").is_file():

@@ -13,6 +13,9 @@ from forklift.model import Identity
 
 # user and system configuration (autocrlf, hooks, templates, signing) must not change what is built
 _CLEAN = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "TZ": "UTC"}
+# a person's ignore and attribute files are read even without a configuration
+_FILES = (f"core.attributesFile={os.devnull}", f"core.excludesFile={os.devnull}")
+_SETTINGS = ("core.autocrlf=false", "core.quotePath=false", "gc.auto=0", *_FILES)
 
 
 class Git:
@@ -41,19 +44,19 @@ class Git:
         check: bool = True,
         config: Sequence[str] = (),
     ) -> shell.Done:
-        argv = ["git", f"--git-dir={self.git_dir}"]
-        if self._work_tree is not None:
-            argv.append(f"--work-tree={self._work_tree}")
-        for setting in ("core.autocrlf=false", "core.quotePath=false", "gc.auto=0", *config):
-            argv += ["-c", setting]
-        return shell.run([*argv, *words], cwd=self._work_tree, env=self._environment(env), stdin=stdin, check=check)
+        argv = [*self._argv(config), *words]
+        return shell.run(argv, cwd=self._work_tree, env=self._environment(env), stdin=stdin, check=check)
+
+    def exactly(self, *words: str) -> bytes:
+        """stdout of a call byte for byte: upstream's files are not all UTF-8."""
+        return shell.run_bytes([*self._argv(), *words], env=self._environment(None))
 
     def line(self, *words: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None) -> str:
         return self.call(*words, stdin=stdin, env=env).strip()
 
     def bytes_of(self, blob: str) -> bytes:
         """Content of a blob, exactly."""
-        return shell.run_bytes(["git", f"--git-dir={self.git_dir}", "cat-file", "blob", blob], env=self._environment(None))
+        return self.exactly("cat-file", "blob", blob)
 
     @contextmanager
     def index(self, tree: str | None = None) -> Iterator[Git]:
@@ -98,6 +101,14 @@ class Git:
         }
         parents = ["-p", parent] if parent else []
         return self.line("commit-tree", tree, *parents, stdin=message.encode(), env=env)
+
+    def _argv(self, config: Sequence[str] = ()) -> list[str]:
+        argv = ["git", f"--git-dir={self.git_dir}"]
+        if self._work_tree is not None:
+            argv.append(f"--work-tree={self._work_tree}")
+        for setting in (*_SETTINGS, *config):
+            argv += ["-c", setting]
+        return argv
 
     def _environment(self, more: Mapping[str, str] | None) -> dict[str, str]:
         env = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}

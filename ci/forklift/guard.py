@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-import click
+import typer
 from filelock import FileLock, Timeout
 
 from forklift import shell
@@ -48,15 +48,17 @@ def run(program: Callable[[], int | None]) -> int:
     """The exit code: 0 good, 1 a check failed, 2 usage or manifest, 3 a mistake of ours, 130 ^C."""
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        return program() or 0
+        status = program() or 0
+        if status == InterruptedByUserError.exit_code:  # typer makes this of ^C, without a word
+            raise KeyboardInterrupt
+        return status
     except ForkliftError as problem:
         return _say(problem)
-    except click.exceptions.Exit as done:
+    except typer.Exit as done:
         return done.exit_code
-    except click.ClickException as wrong:
-        wrong.show()
-        return 2
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except typer.TyperException as wrong:
+        return _say(UsageError(wrong.format_message().strip() or "no command is named", [], "forklift --help"))
+    except (KeyboardInterrupt, typer.Abort):
         shell.kill_all()
         return _say(
             InterruptedByUserError("interrupted: running checks were ended, nothing is half-written", [], "run the command again")

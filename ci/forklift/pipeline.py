@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -54,7 +53,8 @@ def run(house: House, change: Change, options: Options, tell: Listener) -> tuple
         stage = "setup"
         results = [line, *_checks(house, branch, options, tell)]
     except ForkliftError as problem:
-        line = CheckResult(change.id, stage, stage, Outcome.ERROR, problem.what, 0.0, problem.reason or Reason.BASE_MISSING,
+        other = Reason.BASE_MISSING if stage == "base" else Reason.ENV_FAILED
+        line = CheckResult(change.id, stage, stage, Outcome.ERROR, problem.what, 0.0, problem.reason or other,
             {"facts": dict(problem.facts), "next": problem.next_step},
         )  # fmt: skip
         tell(line)
@@ -70,16 +70,24 @@ def _checks(house: House, branch: FeatureBranch, options: Options, tell: Listene
     specs = sorted(_chosen(branch.change, options), key=lambda spec: -spec.cost_s)
     if not specs:
         return []
-    place = _workspace(house, branch, options)
+    place, left_out = _workspace(house, branch, options)
+    lines = [_incomplete(branch, left_out)] if left_out else []
+    for line in lines:
+        tell(line)
 
     def one(spec: CheckSpec) -> CheckResult:
         result = _one(house, place, spec, options)
         tell(result)
         return result
 
-    with ThreadPoolExecutor(max_workers=max(1, options.jobs)) as pool:
-        done = {result.check: result for result in pool.map(one, specs)}
-    return [done[spec.label] for spec in branch.change.file.check if spec.label in done]
+    done = {result.check: result for result in shell.in_threads(options.jobs, one, specs)}
+    return lines + [done[spec.label] for spec in branch.change.file.check if spec.label in done]
+
+
+def _incomplete(branch: FeatureBranch, left_out: list[str]) -> CheckResult:
+    few = ", ".join(left_out[:3]) + (", ..." if len(left_out) > 3 else "")
+    text = f"{len(left_out)} files left out, this copy of the fork lacks their content: {few}"
+    return CheckResult(branch.change.id, "work tree", "base", Outcome.PASSED, text, 0.0, details={"left_out": left_out})
 
 
 def _chosen(change: Change, options: Options) -> Iterable[CheckSpec]:
@@ -87,11 +95,11 @@ def _chosen(change: Change, options: Options) -> Iterable[CheckSpec]:
     return [spec for spec in change.file.check if not wanted or spec.label in wanted or spec.kind in wanted]
 
 
-def _workspace(house: House, branch: FeatureBranch, options: Options) -> Workspace:
+def _workspace(house: House, branch: FeatureBranch, options: Options) -> tuple[Workspace, list[str]]:
     python = environment.ensure(house, branch.base.suite, options.paddle)
-    directory, _ = workspace.lay_out(house, branch.base, branch.head, branch.tree, branch.change.id)
+    directory, left_out = workspace.lay_out(house, branch.base, branch.head, branch.tree, branch.change.id)
     compare = any(spec.compare_base for spec in branch.change.file.check)
-    return Workspace(
+    place = Workspace(
         branch,
         directory,
         workspace.base_directory(house, branch) if compare else None,
@@ -101,6 +109,7 @@ def _workspace(house: House, branch: FeatureBranch, options: Options) -> Workspa
         max(1, shell.cores() // max(1, options.jobs)),
         options.reference,
     )
+    return place, left_out
 
 
 def _one(house: House, place: Workspace, spec: CheckSpec, options: Options) -> CheckResult:
@@ -113,7 +122,13 @@ def _one(house: House, place: Workspace, spec: CheckSpec, options: Options) -> C
     stored = cache.load(house, key) if options.use_cache else None
     if stored is not None:
         return stored
-    result = KINDS[spec.kind](place, spec)
+    try:
+        result = KINDS[spec.kind](place, spec)
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as odd:
+        facts = {"because": repr(odd), "output": str(place.results / spec.label)}
+        details = {"facts": facts, "next": "compare what the script wrote with docs/check-scripts.md"}
+        text = "the script's output has not the form of its kind"
+        return CheckResult(name, spec.label, spec.kind, Outcome.ERROR, text, 0.0, Reason.SCRIPT_FAILED, details)
     cache.store(house, key, result)
     return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,12 @@ def losses(target: Path, runs: dict[str, Any], title: str) -> None:
     pyplot.close(figure)
 
 
-def sparkline(values: Sequence[float], width: int = 16) -> str:
+def sparkline(values: Sequence[float | None], width: int = 16) -> str:
     """A curve in `width` characters."""
     if not values:
         return ""
-    picked = [values[int(i * (len(values) - 1) / max(width - 1, 1))] for i in range(min(width, len(values)))]
-    low, high = min(picked), max(picked)
-    span = (high - low) or 1.0
-    return "".join(_BARS[int((value - low) / span * (len(_BARS) - 1))] for value in picked)
+    count = min(width, len(values))
+    picked = [values[int(i * (len(values) - 1) / max(count - 1, 1))] for i in range(count)]
+    finite = [value for value in picked if value is not None and math.isfinite(value)] or [0.0]
+    low, span = min(finite), (max(finite) - min(finite)) or 1.0
+    return "".join(_BARS[int((v - low) / span * (len(_BARS) - 1))] if v is not None and math.isfinite(v) else "?" for v in picked)

@@ -60,9 +60,8 @@ def stack(house: House, rows: list[Change], base: BaseTree) -> list[FeatureBranc
     touched: dict[str, str] = {}
     for change in _in_order(rows):
         mine = changes.overlay_files(change) + changes.edit_files(change)
-        single = msgspec.structs.replace(change, file=msgspec.structs.replace(change.file, after=[]))
         try:
-            branch = branches.build(house, single, base, write_ref=False, strict=not built)
+            branch = branches.build(house, changes.alone(change), base, write_ref=False, strict=not built)
         except ForkliftError as failed:
             rivals = sorted({touched[path] for path in mine if path in touched})
             if not rivals:

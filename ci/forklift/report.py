@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,9 @@ import msgspec
 from forklift.files import write_whole
 from forklift.model import CheckResult, Outcome, Report
 from forklift.plots import sparkline
+
+# characters that XML has no way to write: the colours of a terminal, for instance
+_NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write(target: Path, reports: list[Report]) -> None:
@@ -38,7 +43,7 @@ def junit(reports: list[Report]) -> bytes:
             case = ElementTree.SubElement(suite, "testcase", classname=row.change, name=row.check, time=str(row.seconds))
             tag = {Outcome.FAILED: "failure", Outcome.ERROR: "error", Outcome.SKIPPED: "skipped"}.get(row.outcome)
             if tag:
-                ElementTree.SubElement(case, tag, message=f"{reason_of(row)}{row.summary}")
+                ElementTree.SubElement(case, tag, message=_NO_XML.sub("?", f"{reason_of(row)}{row.summary}"))
     return ElementTree.tostring(top, encoding="utf-8", xml_declaration=True)
 
 
@@ -61,7 +66,9 @@ def render(templates: Path, template: str, /, **values: Any) -> str:
 
 
 def number(value: Any) -> str:
-    """A figure for a table."""
+    """A figure for a table; a dash where there is none (JSON, and so a stored result, has no inf and no nan)."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "-"
     if isinstance(value, float):
         return f"{value:.2e}" if value and not 1e-3 <= abs(value) < 1e5 else f"{value:.4g}"
     return str(value)

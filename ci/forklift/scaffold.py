@@ -18,6 +18,10 @@ def new(house: House, suite: Suite, slug: str, task: int, title: str) -> Path:
         raise UsageError(
             f"{slug!r} is no name for a change", [("want", "lower-case words with hyphens")], "forklift new seg my-model"
         )
+    if re.search(r'["\\\x00-\x1f]', title):
+        raise UsageError(
+            f"{title!r} is no title", [("want", "one line without quotation marks and backslashes")], "--title 'Add my model'"
+        )
     target = house.patches / suite.short / slug
     if target.exists():
         raise UsageError(f"{suite.short}-{slug} exists", [("where", target)], f"forklift edit {suite.short}-{slug}")

@@ -6,13 +6,16 @@ import os
 import shutil
 from pathlib import Path
 
+import msgspec
+from filelock import FileLock
+
 from forklift import bundle, changes, environment, guard, pipeline, shell, status, suites, worktree
 from forklift import sweep as sweeps
 from forklift import workspace as workspaces
 from forklift.console import Console
-from forklift.errors import UsageError
+from forklift.errors import ForkliftError, Reason, UsageError
 from forklift.git import Git
-from forklift.model import BaseKind, BaseTree, Change, Report, Suite
+from forklift.model import BaseKind, BaseTree, Change, CheckResult, FeatureBranch, Outcome, Report, Suite
 from forklift.paths import House, house
 from forklift.rebase import Carried
 
@@ -33,10 +36,11 @@ def run(
     done = []
     rows = pipeline.all_changes(here, ids)
     _refuse_unknown_checks(rows, chosen)
+    _refuse_unknown_paddle(rows, chosen)
     for change in rows:
         with guard.only_run(here, change.id), console.progress(change.id, len(change.file.check) + 1):
             report, built = pipeline.run(here, change, chosen, console.result)
-            target = bundle.write(here, built, report) if bundled and built else None
+            report, target = _bundled(here, built, report, console) if bundled and built else (report, None)
         if record and built:
             status.record(change, report, built.base.kind)
         if target and built:
@@ -47,6 +51,17 @@ def run(
     return done
 
 
+def _bundled(here: House, built: FeatureBranch, report: Report, console: Console) -> tuple[Report, Path | None]:
+    try:
+        return report, bundle.write(here, built, report)
+    except ForkliftError as problem:
+        details = {"facts": dict(problem.facts), "next": problem.next_step}
+        reason = problem.reason or Reason.SCRIPT_FAILED
+        line = CheckResult(report.change, "bundle", "bundle", Outcome.ERROR, problem.what, 0.0, reason, details)
+        console.result(line)
+        return msgspec.structs.replace(report, results=(*report.results, line)), None
+
+
 def sweep(change_id: str, limits: sweeps.Limits, base: BaseKind | None, console: Console) -> int:
     """Run the rows that are not done, write evidence/rows.jsonl; 1 where a row failed."""
     here = house()
@@ -55,10 +70,12 @@ def sweep(change_id: str, limits: sweeps.Limits, base: BaseKind | None, console:
         raise UsageError(f"{change_id} has no [sweep]", [("file", change.directory / "change.toml")], "forklift list")
     with guard.only_run(here, f"{change_id}-sweep-{limits.shard.replace('/', 'of')}"):
         built, _ = pipeline.build(here, change, pipeline.Options(base=base))
-        tree, _ = workspaces.lay_out(here, built.base, built.head, built.tree, change_id)
+        # a tree of its own: a check of a later state of the change drops the earlier trees of its name
+        tree, _ = workspaces.lay_out(here, built.base, built.head, built.tree, f"{change_id}-sweep")
         with console.progress(change_id, len(sweeps.rows(built, change.file.sweep, limits))):
             found = sweeps.run(here, built, tree, change.file.sweep, limits, console.row)
-    sweeps.write_evidence(change.directory / "evidence" / "rows.jsonl", found)
+    with FileLock(here.cache / "locks" / f"{change_id}-evidence.lock"):  # shards may end at the same moment
+        sweeps.write_evidence(change.directory / "evidence" / "rows.jsonl", found)
     counts = {word: sum(row["outcome"] == word for row in found) for word in ("equal", "close", "failed")}
     console.say(f"{change_id}: {len(found)} rows, " + ", ".join(f"{count} {word}" for word, count in counts.items()))
     return 1 if counts["failed"] or not found else 0
@@ -96,6 +113,12 @@ def _refuse_unknown_checks(rows: list[Change], chosen: pipeline.Options) -> None
     for word in chosen.only:
         if word not in known:
             raise UsageError(f"no check {word!r}", [("have", " ".join(sorted(known)))], "--only NAME")
+
+
+def _refuse_unknown_paddle(rows: list[Change], chosen: pipeline.Options) -> None:
+    known = list(dict.fromkeys(word for change in rows for word in change.suite.locks))
+    if rows and chosen.paddle not in known:
+        raise UsageError(f"no environment for PADDLE={chosen.paddle}", [("have", " ".join(known))], "--paddle NAME")
 
 
 def open_pull_request(change_id: str, target: Path, console: Console) -> int:

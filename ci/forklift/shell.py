@@ -7,15 +7,21 @@ import os
 import resource
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from forklift.errors import ForkliftError, Reason
 
 _TAIL_LINES = 15
 _running: set[int] = set()
+_stopping = threading.Event()
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,24 @@ def kill_all() -> None:
             os.killpg(group, signal.SIGKILL)
 
 
+def in_threads(jobs: int, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """Results in the order of `items`. On ^C nothing more starts, and what runs is ended before the exception goes on."""
+    pool = ThreadPoolExecutor(max_workers=max(1, jobs))
+    futures = [pool.submit(function, item) for item in items]
+    try:
+        return [future.result() for future in futures]
+    except BaseException:
+        _stopping.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        while running := [future for future in futures if not future.done()]:
+            kill_all()
+            wait(running, timeout=0.05)
+        raise
+    finally:
+        pool.shutdown()
+        _stopping.clear()
+
+
 def run(
     argv: Sequence[str | Path],
     *,
@@ -58,6 +82,7 @@ def run(
     """
     words = tuple(str(word) for word in argv)
     started = time.monotonic()
+    _refuse_when_stopping()
     with contextlib.ExitStack() as stack:
         out: int | object = subprocess.PIPE
         if log is not None:
@@ -90,13 +115,15 @@ def run(
                     "raise timeout_s in change.toml, or make the check smaller",
                     Reason.TIMEOUT,
                 ) from expired
+    _refuse_when_stopping()
     text_out = _decode(stdout) if log is None else _read_tail(log)
     done = Done(words, process.returncode, text_out, _decode(stderr), time.monotonic() - started)
     if check and done.status != 0:
+        full = "No space left on device" in done.stdout + done.stderr
         raise ForkliftError(
-            f"command failed with status {done.status}",
+            "no space left on the disk" if full else f"command failed with status {done.status}",
             [("command", " ".join(words)), ("where", cwd or Path.cwd()), ("output", done.tail or "(nothing printed)")],
-            f"read {log}" if log else "",
+            "free space (make clean removes .cache/), then again" if full else f"read {log}" if log else "",
         )
     return done
 
@@ -120,6 +147,12 @@ def _registered(process: subprocess.Popen[bytes]) -> Iterator[None]:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         _running.discard(process.pid)
+
+
+def _refuse_when_stopping() -> None:
+    # in a thread of `in_threads` after ^C: what was killed must not be taken for a result
+    if _stopping.is_set():
+        raise KeyboardInterrupt
 
 
 def _decode(data: bytes | None) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from forklift import changes
+from forklift.errors import UsageError
 from forklift.files import write_whole
 from forklift.model import Change, Outcome, Report
 from forklift.paths import House
@@ -124,7 +125,9 @@ def update_readmes(house: House) -> list[str]:
     table, changed = markdown(house), []
     for name in ("README.md", "README_CN.md"):
         path = house.root / name
-        text = path.read_text()
+        text = path.read_text() if path.is_file() else ""
+        if BEGIN not in text or END not in text:
+            raise UsageError("a README has no place for the status table", [("file", path)], f"put these lines in: {BEGIN} {END}")
         new = text[: text.index(BEGIN)] + table + text[text.index(END) + len(END) :]
         if new != text:
             write_whole(path, new.encode())

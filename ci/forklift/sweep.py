@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import msgspec
 
 from forklift import environment, shell, suites
 from forklift.checks.loss_consistency import judge
-from forklift.errors import ForkliftError, Reason, UsageError
+from forklift.errors import ForkliftError, Reason, UsageError, nearest
 from forklift.files import write_whole
 from forklift.model import FeatureBranch, SweepSpec
 from forklift.paths import House
@@ -52,6 +51,11 @@ def rows(branch: FeatureBranch, spec: SweepSpec, limits: Limits) -> list[ModelRo
     match = re.fullmatch(r"(\d+)/(\d+)", limits.shard)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise UsageError(f"--shard {limits.shard!r} is not i/n", [("want", "1/4 ... 4/4")], "--shard 1/4")
+    for name in limits.only:
+        if name not in (known := [row.id for row in found]):
+            raise UsageError(
+                f"no row {name!r}", [("file", branch.change.directory / spec.rows)], nearest(name, known) or "--row ID"
+            )
     mine = [row for row in found if zlib.crc32(row.id.encode()) % int(match[2]) == int(match[1]) - 1]
     return [row for row in mine if not limits.only or row.id in limits.only]
 
@@ -69,8 +73,8 @@ def run(
 
     if limits.ray:
         return sorted(_on_ray(limits.ray, one, todo, tell), key=lambda result: result["id"])
-    with ThreadPoolExecutor(max_workers=max(1, limits.jobs)) as pool:
-        return sorted(pool.map(lambda row: _told(one(row), tell), todo), key=lambda result: result["id"])
+    done = shell.in_threads(limits.jobs, lambda row: _told(one(row), tell), todo)
+    return sorted(done, key=lambda result: result["id"])
 
 
 def _told(result: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -106,7 +110,7 @@ def _row(
     verdict = out / "row.json"
     if verdict.is_file():
         stored = msgspec.json.decode(verdict.read_bytes())
-        if not (limits.failed_only and stored["outcome"] not in ("equal", "close")):
+        if stored["steps"] == limits.steps and not (limits.failed_only and stored["outcome"] not in ("equal", "close")):
             return stored
         for mode in spec.modes:
             (out / f"{mode}.json").unlink(missing_ok=True)
@@ -132,7 +136,8 @@ def _mode(
     mode: str,
 ) -> dict[str, Any]:
     done = out / f"{mode}.json"
-    if not done.is_file():
+    if not done.is_file() or len(msgspec.json.decode(done.read_bytes())["losses"]) != limits.steps:
+        done.unlink(missing_ok=True)
         threads = max(1, shell.cores() // max(1, limits.jobs))
         env = environment.variables(house, tree, branch.base.suite, branch.base.kind, limits.paddle, threads)
         script = branch.change.directory / spec.script

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import hashlib
+import io
 import os
+import re
 import shutil
 import tempfile
 import zipfile
 from pathlib import Path
 
 from forklift import base as bases
-from forklift import shell, workspace
+from forklift import workspace
 from forklift.errors import UsageError
 from forklift.model import BaseTree, FeatureBranch, Release
 from forklift.paths import House
 
 
-def build(house: House, base: BaseTree, stacked: list[FeatureBranch], python: Path) -> Path:
-    """out/wheels/<distribution>-<version>+forklift-*.whl. Its metadata and compiled files are the release's own."""
+def build(house: House, base: BaseTree, stacked: list[FeatureBranch]) -> Path:
+    """out/wheels/<distribution>-<version>+forklift-*.whl, the same bytes each time; compiled files are the release's."""
     release = base.suite.release
     if release is None:
         raise UsageError(f"{base.suite.name} has no release, so there is no wheel to patch", [], "install it from its fork")
@@ -31,11 +36,34 @@ def build(house: House, base: BaseTree, stacked: list[FeatureBranch], python: Pa
         with zipfile.ZipFile(source) as archive:
             archive.extractall(inside)
         _lay_over(patched, inside / release.root, {path.name for path in (inside / release.root).iterdir()})
-        _rename(inside, release)
-        shell.run([python, "-m", "wheel", "pack", inside, "--dest-dir", scratch])
-        made = next(Path(scratch).glob("*.whl"))
-        os.replace(shutil.copy(made, target / f".{made.name}"), target / made.name)
-    return target / made.name
+        info = _rename(inside, release)
+        tags = source.name.removeprefix(f"{release.distribution}-{release.version}")
+        made = target / f"{info.name.removesuffix('.dist-info')}{tags}"
+        _pack(inside, info, made.with_name(f".{made.name}"))
+        os.replace(made.with_name(f".{made.name}"), made)
+    return made
+
+
+def _pack(inside: Path, info: Path, wheel: Path) -> None:
+    """Zip the files with fixed dates, the metadata last, and the RECORD of their hashes at the very end."""
+    files = sorted((path for path in inside.rglob("*") if path.is_file()), key=lambda path: (info in path.parents, str(path)))
+    record = []
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in files:
+            name, content = str(path.relative_to(inside)), path.read_bytes()
+            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            record.append([name, f"sha256={digest}", len(content)])
+            archive.writestr(_entry(name, path.stat().st_mode), content, zipfile.ZIP_DEFLATED)
+        name = str(info.relative_to(inside) / "RECORD")
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([*record, [name, "", ""]])
+        archive.writestr(_entry(name, 0o100644), text.getvalue())
+
+
+def _entry(name: str, mode: int) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, (2023, 1, 1, 0, 0, 0))
+    entry.external_attr = (0o100755 if mode & 0o100 else 0o100644) << 16
+    return entry
 
 
 def _lay_over(patched: Path, package: Path, shipped: set[str]) -> None:
@@ -48,12 +76,11 @@ def _lay_over(patched: Path, package: Path, shipped: set[str]) -> None:
             shutil.copyfile(here, package / name)
 
 
-def _rename(inside: Path, release: Release) -> None:
+def _rename(inside: Path, release: Release) -> Path:
     """The version gets the local part +forklift, in METADATA and in the dist-info directory's name."""
     old = next(inside.glob("*.dist-info"))
     version = f"{release.version}+forklift"
     metadata = old / "METADATA"
-    lines = metadata.read_text().splitlines(keepends=True)
-    metadata.write_text("".join(f"Version: {version}\n" if line.startswith("Version: ") else line for line in lines))
+    metadata.write_bytes(re.sub(rb"^Version: .*$", b"Version: " + version.encode(), metadata.read_bytes(), count=1, flags=re.M))
     (old / "RECORD").unlink()
-    old.rename(inside / f"{release.distribution}-{version}.dist-info")
+    return old.rename(inside / f"{release.distribution}-{version}.dist-info")

@@ -101,6 +101,8 @@ def save(house: House, change: Change) -> Saved:
             removed.append(path)
     if opened.fresh:
         removed += _drop_others(change, set(written))
+    # with --keep, the next save has to see what is taken back again
+    write_whole(note, msgspec.json.encode(Opened(opened.git_dir, opened.base_commit, tree)))
     return Saved(tuple(written), tuple(removed), tuple(changes.assignment_problems(change)), tuple(ignored))
 
 
@@ -128,12 +130,12 @@ def _store(change: Change, repository: Git, base: str, tree: str, path: str) -> 
             return False
         write_whole(change.overlay / path, repository.bytes_of(now[1]), 0o755 if now[0] == "100755" else 0o644)
         return True
-    text = repository.call("diff", "-U1", "--full-index", "--no-renames", "--no-color", "--binary", base, tree, "--", path)
+    text = repository.exactly("diff", "-U1", "--full-index", "--no-renames", "--no-color", "--binary", base, tree, "--", path)
     if not text:
         patch.unlink(missing_ok=True)
         return False
     # the text behind a hunk's second @@ is a line of upstream's that nothing needs
-    write_whole(patch, re.sub(r"^(@@ [^@]+ @@).*$", r"\1", text, flags=re.M).encode())
+    write_whole(patch, re.sub(rb"^(@@ [^@]+ @@).*$", rb"\1", text, flags=re.M))
     return True
 
 

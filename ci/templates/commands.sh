@@ -15,7 +15,7 @@ git checkout -b {{ change.file.branch }} {{ change.suite.pin }}
 #     make fork-{{ change.suite.short }} && make pr-{{ change.id }}
 git checkout -b {{ change.file.branch }}
 {% endif %}
-git am --keep "$bundle"/0*.patch
+git am --keep --keep-cr "$bundle"/0*.patch
 
 # git push -u origin {{ change.file.branch }}
 # gh pr create --repo {{ change.suite.url | replace("https://github.com/", "") | replace(".git", "") }} --title '{{ change.file.title }}' --body-file "$bundle/PR.md"

@@ -20,6 +20,7 @@ def run(workspace: Workspace, spec: CheckSpec) -> CheckResult:
         for mode in ("dygraph", *spec.modes):
             script(workspace, spec, out, "--mode", mode, "--steps", str(spec.steps), name=mode)
             runs[mode] = read_json(out / f"{mode}.json")
+            runs[mode]["losses"] = _losses(runs[mode])
     except ForkliftError as problem:
         return watch.broken(problem)
     verdicts = {mode: judge(runs["dygraph"], runs[mode], spec.steps, spec.rtol) for mode in spec.modes}
@@ -34,7 +35,7 @@ def run(workspace: Workspace, spec: CheckSpec) -> CheckResult:
 
 def judge(dygraph: dict[str, Any], static: dict[str, Any], steps: int, rtol: float) -> dict[str, Any]:
     """Gap of every step relative to dygraph, and the first thing that is wrong."""
-    ours, theirs = static["losses"], dygraph["losses"]
+    ours, theirs = _losses(static), _losses(dygraph)
     proof = static.get("static") or {}
     verdict = {
         "mode": static["mode"],
@@ -64,6 +65,11 @@ def judge(dygraph: dict[str, Any], static: dict[str, Any], steps: int, rtol: flo
     if name == "ast" and verdict["graph_breaks"]:
         return {**verdict, "problem": f"ast: {verdict['graph_breaks']} graph breaks, want a whole graph"}
     return verdict
+
+
+def _losses(run: dict[str, Any]) -> list[float]:
+    """JSON has no nan: the runner writes null."""
+    return [math.nan if value is None else value for value in run["losses"]]
 
 
 def _ratio(static: dict[str, Any], dygraph: dict[str, Any]) -> float:

@@ -25,9 +25,9 @@ def run(workspace: Workspace, spec: CheckSpec) -> CheckResult:
         shell.run(words, log=out / "ctest.log", timeout=spec.timeout_s, check=False)
         if not junit.is_file():
             raise ForkliftError("ctest wrote no report", [("want", junit)], f"read {out / 'ctest.log'}")
+        states = read_junit(junit)
     except ForkliftError as problem:
         return watch.broken(problem)
-    states = read_junit(junit)
     failed = [name for name, state in states.items() if state == "failed"]
     passed = list(states.values()).count("passed")
     summary = f"{passed} passed, {len(failed)} failed" + (f": {failed[0]}" if failed else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -48,11 +49,14 @@ def _ran_out(text: str) -> bool:
 
 
 def fresh_directory(workspace: Workspace, name: str) -> Path:
-    """An empty directory for one check's output."""
+    """An empty directory for one check's output, with a name that no run had before.
+
+    So a stored result never points at the files of another run, and a process that outlived a killed run writes where nobody looks.
+    """
     target = workspace.results / name
     shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    return target
+    target.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=target, prefix="run-"))
 
 
 def python(workspace: Workspace, *words: str | Path, cwd: Path, log: Path, timeout: float, check: bool = True) -> shell.Done:

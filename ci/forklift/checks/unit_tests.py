@@ -34,8 +34,8 @@ def run(workspace: Workspace, spec: CheckSpec) -> CheckResult:
 
 def verdict(base: str | None, branch: str) -> str:
     """Compares one test's states on base and branch."""
-    if base is None:
+    if base in (None, "skipped"):  # the base says nothing about it, so a failure on the branch is the branch's own
         return "new"
     if base == "passed":
-        return "same_pass" if branch != "failed" else "regressed"
+        return "same_pass" if branch == "passed" else "regressed"
     return "fixed" if branch == "passed" else "same_fail"

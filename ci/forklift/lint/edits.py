@@ -11,24 +11,29 @@ from forklift import branch, changes
 from forklift.model import Change
 from forklift.paths import House
 
+_MODE_ONLY = re.compile(r"\Adiff --git [^\n]+\nold mode \d+\nnew mode \d+\n\Z")
 _INDEX = re.compile(r"^index [0-9a-f]{40}\.\.[0-9a-f]{40}( \d{6})?$", re.M)
 
 
 def form(house: House, change: Change) -> Iterator[str]:
     """One file a patch, at its own path, with full blob ids."""
     for path in changes.edit_files(change):
-        text = branch.edit_path(change, path).read_text()
-        named = [file.path for file in _parsed(text)]
+        text = _text(change, path)
+        try:
+            named = [file.path for file in unidiff.PatchSet(text)]
+        except unidiff.UnidiffParseError as broken:
+            yield f"edits/{path}.patch is no unified diff: {broken}"
+            continue
         if named != [path]:
             yield f"edits/{path}.patch changes {', '.join(named) or 'nothing'}, want exactly {path}"
-        if not _INDEX.search(text):
+        if not _INDEX.search(text) and not _MODE_ONLY.search(text):
             yield f"edits/{path}.patch has no full index line (git diff --full-index)"
 
 
 def context(house: House, change: Change) -> Iterator[str]:
     """At most one context line on each side of a hunk (git diff -U1)."""
     for path in changes.edit_files(change):
-        for file in _parsed(branch.edit_path(change, path).read_text()):
+        for file in _parsed(change, path):
             for hunk in file:
                 kinds = [line.line_type for line in hunk]
                 lead = next((i for i, kind in enumerate(kinds) if kind != " "), len(kinds))
@@ -42,7 +47,7 @@ def context(house: House, change: Change) -> Iterator[str]:
 def whitespace(house: House, change: Change) -> Iterator[str]:
     """No hunk that only changes white space."""
     for path in changes.edit_files(change):
-        for file in _parsed(branch.edit_path(change, path).read_text()):
+        for file in _parsed(change, path):
             for hunk in file:
                 removed = ["".join(line.value.split()) for line in hunk if line.is_removed]
                 added = ["".join(line.value.split()) for line in hunk if line.is_added]
@@ -50,5 +55,12 @@ def whitespace(house: House, change: Change) -> Iterator[str]:
                     yield f"edits/{path}.patch line {hunk.source_start}: the hunk changes white space only"
 
 
-def _parsed(text: str) -> unidiff.PatchSet:
-    return unidiff.PatchSet(text)
+def _text(change: Change, path: str) -> str:
+    return branch.edit_path(change, path).read_text(errors="replace")
+
+
+def _parsed(change: Change, path: str) -> unidiff.PatchSet:
+    try:
+        return unidiff.PatchSet(_text(change, path))
+    except unidiff.UnidiffParseError:
+        return unidiff.PatchSet("")  # `form` says so

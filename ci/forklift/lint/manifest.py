@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from forklift import changes
 from forklift.checks.compare import DEFAULTS, OTHER_STAGE
+from forklift.errors import UsageError
 from forklift.model import Change
 from forklift.paths import House
 
@@ -67,6 +68,11 @@ def after(house: House, change: Change) -> Iterator[str]:
             yield f"after names {before!r}, which does not exist"
         elif known[before].parent != change.directory.parent:
             yield f"after names {before!r}, which is of another suite"
+    if all(before in known for before in change.file.after):
+        try:
+            changes.before(house, change)
+        except UsageError as circle:
+            yield f"after: {circle.what} ({', '.join(text for _, text in circle.facts)})"
 
 
 def texts(house: House, change: Change) -> Iterator[str]:
@@ -86,7 +92,11 @@ def provenance(house: House, change: Change) -> Iterator[str]:
     if not listing.is_file():
         yield "reference/ has no provenance.toml"
         return
-    listed = tomllib.loads(listing.read_text()).get("sha256", {})
+    try:
+        listed = tomllib.loads(listing.read_text()).get("sha256", {})
+    except ValueError as broken:
+        yield f"reference/provenance.toml is not valid TOML: {broken}"
+        return
     yield from (f"reference/{name} is not in provenance.toml [sha256]" for name in sorted(files - set(listed)))
     for name, digest in listed.items():
         if name not in files:

@@ -83,10 +83,7 @@ def test_manifest_of_both_kinds(tmp_path):
 
 @pytest.mark.parametrize(
     "manifest, error",
-    [
-        ({"entries": [{"name": "a", "kind": "bias"}]}, "lacks shape"),
-        ({"parameters": [], "tied": {"a": "b"}}, "ties a to b"),
-    ],
+    [({"entries": [{"name": "a", "kind": "bias"}]}, "lacks shape"), ({"parameters": [], "tied": {"a": "b"}}, "ties a to b")],
 )
 def test_broken_manifest(manifest, error):
     with pytest.raises(ValueError, match=error):
