@@ -424,3 +424,32 @@ def test_clean_removes_what_was_made(aligned):
     assert aligned.cli("clean").status == 0
     assert not aligned.cache.exists()
     assert (aligned.root / "patches" / "toy" / "linear" / "change.toml").exists()
+
+
+# ---- legs and the helpers' tests -----------------------------------------------------------------
+
+
+def test_a_check_that_another_paddle_runs(toy):
+    toy.make_environment()
+    check = {"kind": "alignment", "script": "checks/align.py", "stages": ["forward"], "paddle": ["2.6"]}
+    put(toy.change(scripts={"align.py": ALIGN}, checks=[check]) / "reference" / "provenance.toml", "")
+    row = toy.cli("check", "toy-linear", "--paddle", "3.3", "--json").row("alignment")
+    assert (row["outcome"], row["reason"]) == ("skipped", "other_paddle")
+    assert toy.cli("check", "toy-linear", "--paddle", "2.6", "--json").row("alignment")["outcome"] == "passed"
+
+
+def test_without_a_gpu_its_leg_is_skipped_and_never_passed(aligned, monkeypatch):
+    monkeypatch.setattr("forklift.gpu.present", lambda: False)
+    aligned.borrow()
+    ran = aligned.cli("check", "toy-linear", "--paddle", "gpu", "--json")
+    assert [(row["outcome"], row["reason"]) for row in ran.rows[1:]] == [("skipped", "needs_gpu")] * 2
+
+
+@pytest.mark.parametrize(("test", "status"), [("pass", 0), ("assert False", 1)])
+def test_the_helpers_own_tests_run_in_the_suites_environment(toy, capfd, test, status):
+    toy.make_environment()
+    code = f"import alignment.record, os\n\n\ndef test_a():\n    assert os.environ['FORKLIFT_PADDLE'] == '3.3'\n    {test}\n"
+    put(toy.root / "ci" / "tests" / "in_suite" / "test_a.py", code)
+    ran = toy.cli("self-test", "--paddle", "3.3")
+    assert ran.status == status
+    assert ("1 passed" in ran.out) == (status == 0)

@@ -44,7 +44,7 @@ BUDGETS = {
     ("photos", "long"): dict(size=(128, 128), crop=(96, 96), counts=(280, 105), iters=400, batch=8, points=8),
 }
 OPTIMIZERS = {"sgd": {"type": "SGD", "momentum": 0.9, "weight_decay": 5.0e-4}, "adamw": {"type": "AdamW", "weight_decay": 0.01}}
-RATES = {"sgd": {"pidnet_s": 0.02, "pp_liteseg": 0.02}, "adamw": {"pidnet_s": 1e-3, "pp_liteseg": 1e-3}}
+RATES = {"sgd": {"pidnet_s": 0.02, "pp_liteseg": 0.02}, "adamw": {"pidnet_s": 2e-3, "pp_liteseg": 5e-4}}
 NAMES = {"pidnet_s": "PIDNet-S", "pp_liteseg": "PP-LiteSeg STDC1"}
 
 

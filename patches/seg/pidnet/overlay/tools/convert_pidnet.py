@@ -170,8 +170,9 @@ def strip_checkpoint(state, drop=()):
     for prefix in ('module.', 'model.'):
         names = [n for n in state if not n.startswith(DROPPED_PREFIXES)]
         if names and all(n.startswith(prefix) for n in names):
-            state = OrderedDict((n[len(prefix):] if n.startswith(prefix) else n,
-                                 v) for n, v in state.items())
+            state = OrderedDict((n[len(prefix):]
+                                 if n.startswith(prefix) else n, v)
+                                for n, v in state.items())
     kept = OrderedDict()
     for name, value in state.items():
         if name.startswith(DROPPED_PREFIXES + tuple(drop)):
@@ -206,23 +207,27 @@ def read_architecture(state):
     if 'conv1.0.weight' not in state:
         raise ConvertError(
             "There is no conv1.0.weight, so this is not a PIDNet of "
-            "XuJiacong/PIDNet. The first names are: {}.".format(', '.join(
-                list(state)[:5]) or 'none'))
+            "XuJiacong/PIDNet. The first names are: {}.".format(
+                ', '.join(list(state)[:5]) or 'none'))
     shallow, deep = count('layer1.'), count('layer3.')
     lightweight = not any(
         n.startswith(('spp.process', 'dfm.conv.')) for n in state)
     backbone = {
-        'in_channels': int(state['conv1.0.weight'].shape[1]),
-        'base_channels': int(state['conv1.0.weight'].shape[0]),
+        'in_channels':
+        int(state['conv1.0.weight'].shape[1]),
+        'base_channels':
+        int(state['conv1.0.weight'].shape[0]),
         'block_layers': [shallow, deep],
-        'context_channels': channels('spp.scale0.2.weight', 96
-                                     if lightweight else 112),
-        'lightweight': lightweight
+        'context_channels':
+        channels('spp.scale0.2.weight', 96 if lightweight else 112),
+        'lightweight':
+        lightweight
     }
     model = {
-        'num_classes': channels('final_layer.conv2.weight', 19),
-        'head_channels': channels('final_layer.conv1.weight', 128
-                                  if lightweight else 256)
+        'num_classes':
+        channels('final_layer.conv2.weight', 19),
+        'head_channels':
+        channels('final_layer.conv1.weight', 128 if lightweight else 256)
     }
     return backbone, model
 
@@ -272,15 +277,16 @@ def convert(state, expected, missing_ok=()):
         if any((there + '.').startswith(prefix) for prefix in missing_ok)
     ]
     missing = [
-        name for name in expected if name not in result and
+        name for name in expected
+        if name not in result and
         not any(name.startswith(here + '.') for here in optional)
     ]
     if missing:
         there = {here: name for name, here in _names_there(table)}
         raise ConvertError(
             "The checkpoint lacks {}. If they shall keep their initial value, "
-            "add `--missing-ok PREFIX`.".format(', '.join(there.get(name, name)
-                                                          for name in missing)))
+            "add `--missing-ok PREFIX`.".format(
+                ', '.join(there.get(name, name) for name in missing)))
     return result
 
 
@@ -288,8 +294,8 @@ def _names_there(table):
     for there, here, parts in table:
         for part_there, part_here in parts.items():
             for leaf_there, leaf_here in LEAVES.items():
-                yield ('.'.join((there, part_there, leaf_there)),
-                       '.'.join((here, part_here, leaf_here)))
+                yield ('.'.join((there, part_there, leaf_there)), '.'.join(
+                    (here, part_here, leaf_here)))
 
 
 # --- reading a checkpoint of PyTorch -----------------------------------------

@@ -130,7 +130,8 @@ class PIDNet(nn.Layer):
         edge = (data['edge'] == 1).astype('int64')
         main, aux, boundary, boundary_aware = losses['types']
         loss_list = [
-            main(logit, label), aux(aux_logit, label),
+            main(logit, label),
+            aux(aux_logit, label),
             boundary(boundary_logit, edge),
             boundary_aware((logit, boundary_logit), label)
         ]

@@ -47,8 +47,8 @@ class AddEdgeLabel:
             raise ValueError("`edge_size` should be at least 1, but got {}.".
                              format(edge_size))
         if border < 0:
-            raise ValueError("`border` should not be negative, but got {}.".
-                             format(border))
+            raise ValueError(
+                "`border` should not be negative, but got {}.".format(border))
         self.edge_size = edge_size
         self.border = border
 

@@ -41,15 +41,15 @@ ROOT = os.path.abspath(
 sys.path.insert(0, os.path.join(ROOT, 'tools'))
 import convert_pidnet  # noqa: E402
 
-SIZES = {
-    'small': dict(),
-    'medium': dict(base_channels=64),
-    'large': dict(
-        base_channels=64,
-        block_layers=[3, 4],
-        context_channels=112,
-        lightweight=False)
-}
+SIZES = dict(
+    small={},
+    medium={'base_channels': 64},
+    large={
+        'base_channels': 64,
+        'block_layers': [3, 4],
+        'context_channels': 112,
+        'lightweight': False
+    })
 
 
 def build(size='small', num_classes=19, tiny=False):
@@ -83,8 +83,8 @@ def test_shapes(size, hw):
 
 def test_auxiliary_heads_see_activated_features():
     # The reference activates what it has kept for the heads in place.
-    fused, detail, boundary = build(tiny=True).backbone(
-        paddle.randn([1, 3, 64, 64]))
+    fused, detail, boundary = build(
+        tiny=True).backbone(paddle.randn([1, 3, 64, 64]))
     assert float(detail.min()) == 0 and float(boundary.min()) == 0
     assert float(fused.min()) < 0
 
@@ -92,10 +92,8 @@ def test_auxiliary_heads_see_activated_features():
 def test_every_parameter_gets_a_gradient():
     for size in SIZES:
         model = build(size, tiny=True)
-        sum(logit.mean() for logit in model(paddle.randn([2, 3, 64, 64])))
-        total = sum((logit**2).mean()
-                    for logit in model(paddle.randn([2, 3, 64, 64])))
-        total.backward()
+        logits = model(paddle.randn([2, 3, 64, 64]))
+        sum((logit**2).mean() for logit in logits).backward()
         without = [
             name for name, value in model.named_parameters()
             if not value.stop_gradient and value.grad is None
@@ -103,7 +101,7 @@ def test_every_parameter_gets_a_gradient():
         assert not without
 
 
-@pytest.mark.parametrize('size', sorted(SIZES))
+@pytest.mark.parametrize('size', ['small', 'large'])
 def test_one_static_program_serves_any_size(size):
     model = build(size, tiny=True)
     model.eval()
@@ -195,8 +193,7 @@ def test_ignore_index_may_be_any_value(sample):
         loss = losses.PIDNetOhemLoss(
             weight=weight, ignore_index=ignore)(paddle.to_tensor(score),
                                                 paddle.to_tensor(other))
-        want = ohem(
-            pixel_losses(score, other, weight, ignore), 0.9, 131072)
+        want = ohem(pixel_losses(score, other, weight, ignore), 0.9, 131072)
         np.testing.assert_allclose(float(loss), want, rtol=1e-5)
 
 
@@ -233,8 +230,9 @@ def test_boundary_aware_loss(sample):
     kept = np.where(sure, label, 255)
     assert 0 < (kept != 255).sum() < (label != 255).sum()
     np.testing.assert_allclose(
-        float(loss), ohem(
-            pixel_losses(score, kept, weight), 0.9, 131072), rtol=1e-5)
+        float(loss),
+        ohem(pixel_losses(score, kept, weight), 0.9, 131072),
+        rtol=1e-5)
     loss.backward()
     assert edge_logit.grad is None or not edge_logit.grad.numpy().any()
     assert not logit.grad.numpy().transpose(0, 2, 3, 1)[kept == 255].any()
@@ -272,8 +270,10 @@ def test_class_weights_of_another_data_set_are_refused(sample):
 def loss_config():
     return {
         'types': [
-            losses.PIDNetOhemLoss(), losses.PIDNetAuxLoss(),
-            losses.PIDNetBoundaryLoss(), losses.PIDNetBoundaryAwareLoss()
+            losses.PIDNetOhemLoss(),
+            losses.PIDNetAuxLoss(),
+            losses.PIDNetBoundaryLoss(),
+            losses.PIDNetBoundaryAwareLoss()
         ],
         'coef': [1, 0.4, 20, 1]
     }
@@ -333,7 +333,9 @@ def test_edge_label_of_two_halves():
 
 
 def test_edge_label_of_small_and_odd_labels():
-    assert not T.AddEdgeLabel()({'label': np.eye(5, dtype='uint8')})['edge'].any()
+    assert not T.AddEdgeLabel()({
+        'label': np.eye(5, dtype='uint8')
+    })['edge'].any()
     label = np.zeros((20, 30), 'int32')
     label[:, 15:] = 255
     assert T.AddEdgeLabel()({'label': label})['edge'].any()
@@ -351,8 +353,10 @@ def test_edge_label_follows_the_label():
     label = np.zeros((40, 60), 'uint8')
     label[:, 30:] = 1
     transforms = T.Compose([
-        T.AddEdgeLabel(), T.ResizeStepScaling(0.5, 0.5),
-        T.RandomPaddingCrop(crop_size=[64, 64]), T.RandomHorizontalFlip(1.0)
+        T.AddEdgeLabel(),
+        T.ResizeStepScaling(0.5, 0.5),
+        T.RandomPaddingCrop(crop_size=[64, 64]),
+        T.RandomHorizontalFlip(1.0)
     ])
     data = transforms({
         'img': np.zeros((40, 60, 3), 'float32'),
@@ -388,8 +392,11 @@ def write_checkpoint(path, state, modules=('torch', 'torch._utils')):
         def __reduce__(self):
             shape = self.storage.array.shape
             stride = [int(np.prod(shape[i + 1:])) for i in range(len(shape))]
-            return fake['torch._utils']._rebuild_tensor_v2, (
-                self.storage, 0, shape, tuple(stride), False, OrderedDict())
+            return fake['torch._utils']._rebuild_tensor_v2, (self.storage, 0,
+                                                             shape,
+                                                             tuple(stride),
+                                                             False,
+                                                             OrderedDict())
 
     def _rebuild_tensor_v2():
         pass
@@ -399,10 +406,8 @@ def write_checkpoint(path, state, modules=('torch', 'torch._utils')):
     fake['torch._utils']._rebuild_tensor_v2 = _rebuild_tensor_v2
     for name in STORAGE.values():
         setattr(fake['torch'], name,
-                type(name, (), {
-                    '__module__': 'torch',
-                    '__qualname__': name
-                }))
+                type(name, (), {'__module__': 'torch',
+                                '__qualname__': name}))
 
     class Pickler(pickle.Pickler):
         def persistent_id(self, value):
@@ -500,10 +505,10 @@ def test_converter_uses_up_both_key_sets(tmp_path, size, form):
 def test_converter_reads_the_size_off_the_tensors(size):
     large = size == 'large'
     state = checkpoint_of(build(size, tiny=True), size)
-    for name, channels in (('conv1.0.weight', SIZES[size].get('base_channels',
-                                                              32)),
-                           ('spp.scale0.2.weight', 112 if large else 96),
-                           ('final_layer.conv1.weight', 256 if large else 128),
+    for name, channels in (('conv1.0.weight', SIZES[size].get(
+            'base_channels', 32)), ('spp.scale0.2.weight', 112 if large else
+                                    96), ('final_layer.conv1.weight', 256
+                                          if large else 128),
                            ('final_layer.conv2.weight', 11)):
         shape = (channels, ) + state[name].shape[1:]
         state[name] = np.broadcast_to(np.float32(0), shape)
@@ -515,10 +520,7 @@ def test_converter_reads_the_size_off_the_tensors(size):
             block_layers=[2, 3],
             context_channels=96,
             lightweight=True), **SIZES[size])
-    assert model == {
-        'num_classes': 11,
-        'head_channels': 256 if large else 128
-    }
+    assert model == {'num_classes': 11, 'head_channels': 256 if large else 128}
 
 
 def test_converter_program(tmp_path):
@@ -534,8 +536,7 @@ def test_converter_program(tmp_path):
     run_converter(source, target, '--drop', 'model_ema')
     loaded = PIDNet(
         19,
-        PIDNetBackbone(
-            base_channels=4, context_channels=4),
+        PIDNetBackbone(base_channels=4, context_channels=4),
         head_channels=8,
         pretrained=target)
     x = paddle.randn([1, 3, 64, 64])
@@ -553,9 +554,9 @@ def test_converter_program(tmp_path):
 
 def test_converter_takes_a_checkpoint_without_training_heads(tmp_path):
     model = randomize(build('large', tiny=True))
-    state = OrderedDict(
-        (k, v) for k, v in checkpoint_of(model, 'large').items()
-        if not k.startswith(('seghead_p.', 'seghead_d.')))
+    state = OrderedDict((k, v)
+                        for k, v in checkpoint_of(model, 'large').items()
+                        if not k.startswith(('seghead_p.', 'seghead_d.')))
     write_checkpoint(tmp_path / 'a.pt', state)
     weights = convert_file(tmp_path / 'a.pt', model)
     missing = set(model.state_dict()) - set(weights)

@@ -84,9 +84,9 @@ def test_training_loop_of_the_suite(tmp_path):
         Config(
             path,
             opts=[
-                'train_dataset.dataset_root=' + str(tmp_path),
-                'train_dataset.train_path=' + str(tmp_path / 'train.txt'),
-                'model.backbone.base_channels=4',
+                'train_dataset.dataset_root=' +
+                str(tmp_path), 'train_dataset.train_path=' + str(
+                    tmp_path / 'train.txt'), 'model.backbone.base_channels=4',
                 'model.backbone.context_channels=4', 'model.head_channels=8'
             ]))
     builder.config.dic['train_dataset']['transforms'][2]['crop_size'] = [97, 65]

@@ -84,10 +84,8 @@ class PIDNetBackbone(nn.Layer):
         shallow, deep = block_layers
 
         self.stem = nn.Sequential(
-            layers.ConvBNReLU(
-                in_channels, c, 3, stride=2, padding=1),
-            layers.ConvBNReLU(
-                c, c, 3, stride=2, padding=1))
+            layers.ConvBNReLU(in_channels, c, 3, stride=2, padding=1),
+            layers.ConvBNReLU(c, c, 3, stride=2, padding=1))
 
         self.i_stage1 = make_stage(BasicBlock, c, c, shallow)
         self.i_stage2 = make_stage(BasicBlock, c, c * 2, shallow, stride=2)
@@ -190,12 +188,7 @@ def resize(x, hw):
 
 def conv1x1_bn(in_channels, out_channels, stride=1):
     return layers.ConvBN(
-        in_channels,
-        out_channels,
-        1,
-        stride=stride,
-        padding=0,
-        bias_attr=False)
+        in_channels, out_channels, 1, stride=stride, padding=0, bias_attr=False)
 
 
 def make_stage(block, in_channels, out_channels, num_blocks, stride=1):
@@ -368,8 +361,8 @@ class ContextModule(nn.Layer):
             BNReLUConv(in_channels, mid_channels, 1)
             for _ in range(len(self.pools) + 1)
         ])
-        self.compress = BNReLUConv(
-            mid_channels * len(self.scales), out_channels, 1)
+        self.compress = BNReLUConv(mid_channels * len(self.scales),
+                                   out_channels, 1)
         self.shortcut = BNReLUConv(in_channels, out_channels, 1)
 
     def gather(self, x):

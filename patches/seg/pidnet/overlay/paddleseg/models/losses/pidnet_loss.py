@@ -69,8 +69,8 @@ class PixelLoss(nn.Layer):
 
         loss = nll * valid.astype(nll.dtype)
         if self.weight is not None:
-            loss = loss * paddle.gather(self.weight,
-                                        label.reshape([-1])).astype(nll.dtype)
+            loss = loss * paddle.gather(self.weight, label.reshape(
+                [-1])).astype(nll.dtype)
         return loss, prob, valid
 
 
@@ -80,7 +80,10 @@ class OhemLoss(PixelLoss):
     arguments.
     """
 
-    def __init__(self, weight=None, thresh=0.9, min_kept=131072,
+    def __init__(self,
+                 weight=None,
+                 thresh=0.9,
+                 min_kept=131072,
                  ignore_index=255):
         super().__init__(weight=weight, ignore_index=ignore_index)
         if min_kept < 1:
@@ -135,7 +138,10 @@ class PIDNetOhemLoss(OhemLoss):
             and does not contribute to the input gradient. Default: 255.
     """
 
-    def __init__(self, weight=None, thresh=0.9, min_kept=131072,
+    def __init__(self,
+                 weight=None,
+                 thresh=0.9,
+                 min_kept=131072,
                  ignore_index=255):
         super().__init__(
             weight=weight,

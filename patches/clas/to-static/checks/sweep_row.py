@@ -1,0 +1,222 @@
+"""Train one row of models.toml for some steps in one mode and write its losses.
+
+The model, loss, optimizer, moving average and collation are the suite's own, built from its config; the pictures are seeded noise
+on smooth waves. Sizes and overrides that keep a row small stand in models.toml.
+"""
+
+import copy
+import os
+import random
+import sys
+from types import SimpleNamespace
+
+try:
+    import tomllib
+except ImportError:  # Python < 3.11
+    import tomli as tomllib
+
+import numpy as np
+
+from alignment import seeding, training
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BATCHES = 4  # distinct batches, used in turn
+
+
+def read_row(name):
+    with open(os.path.join(HERE, os.pardir, "models.toml"), "rb") as stream:
+        rows = tomllib.load(stream)["row"]
+    for row in rows:
+        if row["id"] == name:
+            for reason in ("untrainable", "pending"):
+                if reason in row:
+                    sys.exit("row %s is not swept: %s" % (name, row[reason]))
+            return row
+    sys.exit("no row %r in models.toml; the rows are: %s" % (name, ", ".join(r["id"] for r in rows)))
+
+
+def read_config(row):
+    """The suite's config of a row with its overrides, without pretrained weights (there is no network to fetch them)."""
+    from ppcls.utils.config import AttrDict, get_config
+
+    config = get_config(row["config"] or row["config_of"], row.get("overrides"), show=False)
+    if not row["config"]:  # a model class without a training config of its own: the settings of its sibling
+        config["Arch"] = AttrDict(name=row["arch"], class_num=config["Arch"]["class_num"])
+    config["Global"]["image_shape"] = row["size"]
+    config["Global"]["device"] = "cpu"
+    remove_pretrained(config["Arch"])
+    shrink_classes(config["Arch"])
+    scale_rates(row, config)
+    return config
+
+
+def shrink_classes(arch):
+    """At most 10 classes: a head for 190 000 of them would only fill memory."""
+    for node in [arch, arch.get("Head", {})]:
+        if "class_num" in node:
+            node["class_num"] = min(node["class_num"], 10)
+    for named in arch.get("models", []):
+        for model in named.values():
+            shrink_classes(model)
+
+
+def scale_rates(row, config):
+    """The learning rate belongs to the batch size of the config on 4 GPUs (8 for AdamW): keep their ratio."""
+    sampler = config["DataLoader"]["Train"].get("sampler") or {}
+    usual = sampler.get("batch_size") or sampler.get("first_bs") or 64
+    listed = config["Optimizer"] if isinstance(config["Optimizer"], list) else [{config["Optimizer"]["name"]: config["Optimizer"]}]
+    for item in listed:
+        for name, options in item.items():
+            scale = row["batch"] / float(usual * (8 if name.startswith("AdamW") else 4)) * row.get("lr_factor", 1)
+            if "learning_rate" in options["lr"]:
+                options["lr"]["learning_rate"] = float(options["lr"]["learning_rate"]) * scale
+            if "values" in options["lr"]:
+                options["lr"]["values"] = [float(value) * scale for value in options["lr"]["values"]]
+
+
+def remove_pretrained(node):
+    if isinstance(node, dict):
+        for key in list(node):
+            if key in ("pretrained", "use_ssld"):
+                node[key] = False
+            elif key == "pretrained_list":
+                node[key] = None
+            else:
+                remove_pretrained(node[key])
+    elif isinstance(node, list):
+        for item in node:
+            remove_pretrained(item)
+
+
+def samples(row, config, index):
+    """One list of (image, label) as the suite's dataset gives it to its collation."""
+    batch, shape = row["batch"], row["size"]
+    noise = seeding.seeded("%s:%d" % (row["id"], index), (batch, *shape), "input")
+    classes = config["Arch"].get("class_num", 10)
+    # Metric learning needs several pictures of one class in a batch, as the suite's samplers give them.
+    labels = [(index * batch + i) // row.get("per_class", 1) % classes for i in range(batch)]
+    pictures = []
+    for i in range(batch):
+        waves = seeding.smooth_image("%s:%d:%d" % (row["id"], index, labels[i]), shape[1], shape[2]).transpose(2, 0, 1)
+        pictures.append(((waves / 255.0 - 0.5) * 4 + 0.25 * noise[i]).astype(np.float32))
+    return list(zip(pictures, labels))
+
+
+def collate(config, listed):
+    """The suite's own mixing of a batch where the config has one, else plain stacking."""
+    dataset = config["DataLoader"]["Train"].get("dataset", {})
+    operators = dataset.get("batch_transform_ops") if isinstance(dataset, dict) else None
+    if operators:
+        from ppcls.data import create_operators
+        from ppcls.data.preprocess import transform
+
+        listed = transform(listed, create_operators(copy.deepcopy(operators), config["Arch"].get("class_num")))
+    return [np.stack(field) for field in zip(*listed)]
+
+
+def build_batches(row, config):
+    import paddle
+
+    batches = []
+    for index in range(BATCHES):
+        random.seed(index)
+        np.random.seed(index)
+        pictures, labels = collate(config, samples(row, config, index))
+        labels = labels.astype(np.float32 if labels.dtype.kind == "f" else np.int64).reshape(row["batch"], -1)
+        if row.get("label_columns"):  # several targets a picture
+            columns = [(labels + c) % 10 for c in range(row["label_columns"])]
+            labels = np.concatenate(columns, 1)
+        batches.append([paddle.to_tensor(pictures.astype(np.float32)), paddle.to_tensor(labels)])
+    return batches
+
+
+def build(args):
+    import paddle
+    from ppcls.arch import apply_to_static, build_model
+    from ppcls.loss import build_loss
+    from ppcls.optimizer import build_optimizer
+    from ppcls.utils import logger
+    from ppcls.utils.ema import ExponentialMovingAverage
+
+    logger.init_logger(log_level=40)
+    paddle.set_device("cpu")
+    row = read_row(args.row)
+    dtype = args.dtype or row.get("dtype", "float32")
+    paddle.set_default_dtype(dtype)
+    config = read_config(row)
+    model = build_model(config, "train")
+    model.train()
+    loss = build_loss(config["Loss"]["Train"])
+    unlabelled = build_loss(config["UnLabelLoss"]["Train"]) if "UnLabelLoss" in config else None
+    optimizers, _ = build_optimizer(config["Optimizer"], config["Global"]["epochs"], 100, [model, loss])
+    if dtype == "float64":
+        for optimizer in optimizers:  # the suite's fused Momentum takes float32 parameters only
+            optimizer._use_multi_tensor = False
+    recognition = "Head" in config["Arch"] or config["Arch"].get("is_rec", False)
+    batches = [
+        [value.astype(dtype) if value.is_floating_point() else value for value in batch] for batch in build_batches(row, config)
+    ]
+    average = []
+
+    def suite_switch(network, mode):
+        config["Global"]["to_static"] = True
+        return apply_to_static(config, network)
+
+    def after_step(network, step):
+        if not average:  # the suite builds it after its switch, from the converted model
+            average.append(ExponentialMovingAverage(network, config["EMA"].get("decay", 0.9999)))
+        average[0].update(network)
+
+    return training.Task(
+        model=model,
+        loss=lambda out, batch: loss(out, batch[1])["loss"],
+        optimizer=optimizers,
+        batches=lambda step: batches[step % BATCHES],
+        inputs=lambda batch: batch if recognition else batch[:1],
+        # The suite's input specification is float32: the float64 control goes without one.
+        apply_to_static=suite_switch if dtype == "float32" else None,
+        objective=special_objective(config, loss, unlabelled, row),
+        after_step=after_step if "EMA" in config else None,
+    )
+
+
+def special_objective(config, loss, unlabelled, row):
+    """The step of trainers that call the model in their own way; None for the plain one."""
+    mode = config["Global"].get("train_mode")
+    if mode not in ("fixmatch", "fixmatch_ccssl"):
+        return None
+    import importlib
+
+    import paddle
+
+    trainer = importlib.import_module("ppcls.engine.train.train_" + mode)
+
+    def objective(model, batch):
+        pictures, targets = batch
+        labelled = row["batch"] // 3
+        engine = SimpleNamespace(model=model, train_loss_func=loss, unlabel_train_loss_func=unlabelled, config=config)
+        options = config["SSL"]
+        values = [
+            engine,
+            pictures,
+            labelled,
+            options.get("temperture", 1),
+            paddle.to_tensor(options.get("threshold", 0.95)),
+            targets[:labelled],
+        ]
+        if mode == "fixmatch_ccssl":
+            values = [engine, pictures, labelled, options["T"], paddle.to_tensor(options["threshold"]), targets[:labelled]]
+        return trainer.get_loss(*values)[0]["loss"]
+
+    return objective
+
+
+def main(argv=None):
+    options = training.parser()
+    options.add_argument("--row", required=True)
+    options.add_argument("--dtype", choices=["float32", "float64"], help="default: the row's own, else float32")
+    training.run(options.parse_args(argv), build)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Train one row of models.toml for some steps in one mode and write its losses.
+
+The model, losses and optimizer are the suite's own, built from its config; pictures and label maps are seeded. Sizes and
+overrides that keep a row small stand in models.toml.
+"""
+
+import os
+import sys
+
+try:
+    import tomllib
+except ImportError:  # Python < 3.11
+    import tomli as tomllib
+
+import numpy as np
+
+from alignment import seeding, training
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+BATCHES = 4  # distinct batches, used in turn
+
+
+def read_row(name):
+    with open(os.path.join(HERE, os.pardir, "models.toml"), "rb") as stream:
+        rows = tomllib.load(stream)["row"]
+    for row in rows:
+        if row["id"] == name:
+            for reason in ("untrainable", "pending"):
+                if reason in row:
+                    sys.exit("row %s is not swept: %s" % (name, row[reason]))
+            return row
+    sys.exit("no row %r in models.toml; the rows are: %s" % (name, ", ".join(r["id"] for r in rows)))
+
+
+def remove_pretrained(node):
+    """Without a network there are no weights to fetch, and they play no part here."""
+    if isinstance(node, dict):
+        for key in list(node):
+            if key == "pretrained":
+                node[key] = None
+            else:
+                remove_pretrained(node[key])
+
+
+def arrays(row, classes, index):
+    """Pictures [N, 3, H, W] normalised to about [-1, 1] and label maps [N, H, W] of piecewise constant regions."""
+    batch, (height, width) = row["batch"], row["size"]
+    name = "%s:%d" % (row["id"], index)
+    labels = seeding.seeded_labels(name, batch, height, width, classes, regions=8).astype(np.int64)
+    pictures = np.stack([seeding.smooth_image("%s:%d" % (name, i), height, width) for i in range(batch)])
+    pictures = (pictures.transpose(0, 3, 1, 2) / 255.0 - 0.5) / 0.5
+    # The class shows in the picture: there is something to learn.
+    pictures[:, 0] += np.where(labels == 255, 0, labels / float(max(classes - 1, 1)) - 0.5)
+    return pictures.astype(np.float32), labels
+
+
+def add_targets(row, data, labels, classes):
+    """Extra targets that the transforms of some configs add to a sample, by the suite's own functions."""
+    import paddle
+
+    if row.get("edge"):
+        from paddleseg.transforms import functional as F
+
+        edges = [F.mask_to_binary_edge(label.astype(np.uint8), radius=2, num_classes=classes) for label in labels]
+        data["edge"] = paddle.to_tensor(np.stack(edges).reshape(labels.shape).astype(np.int64))
+    if row.get("instances"):
+        from paddleseg.transforms import GenerateInstanceTargets
+
+        operator = GenerateInstanceTargets(num_classes=classes)
+        made = [operator({"img": np.zeros((3,) + label.shape, np.float32), "label": label}) for label in labels]
+        instances = [sample["instances"] for sample in made]
+        stacked = {key: np.stack([np.asarray(i[key]) for i in instances]) for key in instances[0]}
+        # The loss gathers masks, and paddle 2.6 gathers booleans on a GPU only.
+        data["instances"] = {key: paddle.to_tensor(v.astype(np.float32) if v.dtype == bool else v) for key, v in stacked.items()}
+
+
+def build(args):
+    row = read_row(args.row)
+    dtype = args.dtype or row.get("dtype", "float32")
+    if "trainer" in row:
+        from trainers import TRAINERS  # beside this file
+
+        return TRAINERS[row["trainer"]](row, dtype)
+    return build_paddleseg(row, dtype, args.out)
+
+
+def scale_rate(row, config):
+    """The learning rate belongs to the batch size of the config on 4 GPUs: keep their ratio."""
+    schedule = config.dic["lr_scheduler"]
+    schedule["learning_rate"] = (
+        float(schedule["learning_rate"]) * row["batch"] / (4.0 * config.batch_size) * row.get("lr_factor", 1)
+    )
+
+
+def build_paddleseg(row, dtype, out):
+    import paddle
+    from paddleseg.core.train import loss_computation
+    from paddleseg.cvlibs import Config, SegBuilder
+
+    paddle.set_device("cpu")
+    paddle.set_default_dtype(dtype)
+    config = Config(row["config"], opts=row.get("overrides") or None)
+    remove_pretrained(config.dic["model"])
+    if row.get("empty_weights"):  # this backbone cannot be built without a file of weights
+        path = os.path.join(out, "empty.pdparams")
+        paddle.save({}, path)
+        config.dic["model"]["backbone"]["pretrained"] = path
+    scale_rate(row, config)
+    builder = SegBuilder(config)
+    model = builder.model
+    model.train()
+    losses, optimizer = builder.loss, builder.optimizer
+    classes = row.get("classes") or config.dic["model"].get("num_classes") or builder.train_dataset_class.NUM_CLASSES
+    batches = []
+    for index in range(BATCHES):
+        pictures, labels = arrays(row, classes, index)
+        data = {"img": paddle.to_tensor(pictures.astype(dtype)), "label": paddle.to_tensor(labels)}
+        add_targets(row, data, labels, classes)
+        batches.append(data)
+
+    def loss(logits, data):
+        if hasattr(model, "loss_computation"):
+            return sum(model.loss_computation(logits, losses, data))
+        return sum(loss_computation(logits_list=logits, labels=data["label"], edges=data.get("edge"), losses=losses))
+
+    return training.Task(
+        model=model,
+        loss=loss,
+        optimizer=optimizer,
+        batches=lambda step: batches[step % BATCHES],
+        inputs=lambda data: [data["img"]],
+        # The line of paddleseg/core/train.py; the environment chooses between whole graph and SOT.
+        apply_to_static=lambda network, mode: paddle.jit.to_static(network),
+    )
+
+
+def main(argv=None):
+    options = training.parser()
+    options.add_argument("--row", required=True)
+    options.add_argument("--dtype", choices=["float32", "float64"], help="default: the row's own, else float32")
+    training.run(options.parse_args(argv), build)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""Tasks of the suite's trainers beside paddleseg: Matting (the loss is inside the model) and MedicalSeg (volumes)."""
+
+import os
+import sys
+
+import numpy as np
+
+from alignment import seeding, training
+
+BATCHES = 4  # distinct batches, used in turn
+
+
+def whole_model(network, mode):
+    """The line of the trainers: the environment chooses between whole graph and SOT."""
+    import paddle
+
+    return paddle.jit.to_static(network)
+
+
+def remove_pretrained(node):
+    """Without a network there are no weights to fetch, and they play no part here."""
+    if isinstance(node, dict):
+        for key in list(node):
+            if key in ("pretrained", "pretrained_path"):
+                node[key] = None
+            else:
+                remove_pretrained(node[key])
+
+
+def scale_rates(row, config, usual):
+    """The learning rate belongs to the batch size of the config on 4 GPUs: keep their ratio."""
+    scale = row["batch"] / (4.0 * usual) * row.get("lr_factor", 1)
+    schedule = config["lr_scheduler"]
+    for key in ("learning_rate", "values"):
+        if key in schedule:
+            value = schedule[key]
+            schedule[key] = [float(v) * scale for v in value] if isinstance(value, list) else float(value) * scale
+
+
+def matting_batch(row, index, dtype):
+    """What the matting data loader gives: a composite, its parts, alpha in [0, 1], a trimap of 0, 128 and 255, and names."""
+    import paddle
+
+    batch, (height, width) = row["batch"], row["size"]
+    name = "%s:%d" % (row["id"], index)
+
+    def pictures(part):
+        made = [seeding.smooth_image("%s:%s:%d" % (name, part, i), height, width) for i in range(batch)]
+        return (np.stack(made).transpose(0, 3, 1, 2) / 255.0 - 0.5) / 0.5
+
+    foreground, background = pictures("fg"), pictures("bg")
+    alpha = np.clip(pictures("alpha")[:, :1] * 1.5 + 0.5, 0, 1)
+    trimap = np.where(alpha <= 0, 0, np.where(alpha >= 1, 255, 128))
+    arrays = {
+        "img": alpha * foreground + (1 - alpha) * background,
+        "fg": foreground,
+        "bg": background,
+        "alpha": alpha,
+        "trimap": trimap,
+    }
+    data = {key: paddle.to_tensor(value.astype(dtype)) for key, value in arrays.items()}
+    data.update(
+        {
+            "img_name": ["%d.png" % i for i in range(batch)],
+            "trans_info": [],
+            "gt_fields": [[field] * batch for field in ("fg", "bg", "alpha", "trimap")],
+        }
+    )
+    return data
+
+
+def build_matting(row, dtype):
+    import paddle
+
+    sys.path.insert(0, os.path.join(os.getcwd(), "Matting"))
+    from paddleseg.cvlibs import manager
+
+    # As Matting/tools/train.py: its backbones and transforms take the place of those of paddleseg with the same names.
+    manager.BACKBONES._components_dict.clear()
+    manager.TRANSFORMS._components_dict.clear()
+    import ppmatting  # noqa: F401 registers its models
+    from ppmatting.utils import Config, MatBuilder
+
+    paddle.set_default_dtype(dtype)
+    config = Config(row["config"] or row["config_of"])
+    if row.get("model"):  # a model class without a config of its own: the training settings of its sibling
+        config.dic["model"] = dict(row["model"])
+    # dim-vgg16.yml still has the older `learning_rate`, which the builder no longer reads.
+    config.dic.setdefault("lr_scheduler", {"type": "PolynomialDecay", "learning_rate": 0.001, "power": 0.9})
+    remove_pretrained(config.dic["model"])
+    scale_rates(row, config.dic, config.batch_size)
+    builder = MatBuilder(config)
+    model = builder.model
+    model.train()
+    batches = [matting_batch(row, index, dtype) for index in range(BATCHES)]
+    return training.Task(
+        model=model,
+        loss=lambda out, data: out[1]["all"],
+        optimizer=builder.optimizer,
+        batches=lambda step: batches[step % BATCHES],
+        inputs=lambda data: [data],
+        apply_to_static=whole_model,
+    )
+
+
+def volume_batch(row, channels, classes, index, dtype):
+    """[N, C, D, H, W] and label volumes [N, D, H, W]: slices of region maps that grow along the depth."""
+    import paddle
+
+    batch, shape = row["batch"], row["size"]
+    name = "%s:%d" % (row["id"], index)
+    maps = seeding.seeded_labels(name, batch, shape[-2], shape[-1], classes, ignore=0, regions=8).astype(np.int64)
+    labels = np.stack([np.roll(maps, depth, axis=-1) for depth in range(shape[0])], 1)
+    volumes = labels[:, None] / float(classes) + 0.25 * seeding.seeded(name, (batch, channels, *shape), "input")
+    return [paddle.to_tensor(volumes.astype(dtype)), paddle.to_tensor(labels.astype(np.int32))]
+
+
+def build_medicalseg(row, dtype):
+    import paddle
+
+    sys.path.insert(0, os.path.join(os.getcwd(), "contrib", "MedicalSeg"))
+    from medicalseg.core.train import loss_computation
+    from medicalseg.cvlibs import Config
+
+    paddle.set_default_dtype(dtype)
+    config = Config(row["config"])
+    config.dic["model"].update(row.get("model", {}))
+    remove_pretrained(config.dic["model"])
+    scale_rates(row, config.dic, config.batch_size)
+    model = config.model
+    model.train()
+    losses, optimizer = config.loss, config.optimizer
+    batches = [volume_batch(row, row.get("channels", 1), row["classes"], index, dtype) for index in range(BATCHES)]
+
+    def loss(logits, batch):
+        return sum(loss_computation(logits_list=logits, labels=batch[1], losses=losses)[0])
+
+    return training.Task(
+        model=model, loss=loss, optimizer=optimizer, batches=lambda step: batches[step % BATCHES], apply_to_static=whole_model
+    )
+
+
+TRAINERS = {"matting": build_matting, "medicalseg": build_medicalseg}
