@@ -12,11 +12,11 @@ after the first steps, nothing is left to amplify, so that the comparison is as 
 """
 import numpy as np
 import paddle
-
-from alignment.training import Task, main, parser
 from paddleseg.models import PIDNet, losses
 from paddleseg.models.backbones import PIDNetBackbone
 from paddleseg.transforms import AddEdgeLabel
+
+from alignment.training import Task, main, parser
 
 CLASSES = 6
 BATCH, HEIGHT, WIDTH = 4, 64, 128
