@@ -22,6 +22,7 @@ from forklift import (
     report,
     scaffold,
     session,
+    shell,
     status,
     suites,
     wheel,
@@ -43,6 +44,7 @@ Base = Annotated[
 ]
 Paddle = Annotated[str, typer.Option("--paddle", envvar="PADDLE", help="2.6, 3.3 or gpu")]
 Jobs = Annotated[int, typer.Option("-j", "--jobs", min=1, help="checks at once; each gets cores / jobs threads")]
+JOBS = min(4, shell.cores())
 Json = Annotated[bool, typer.Option("--json", help="one JSON object a line")]
 NoCache = Annotated[bool, typer.Option("--no-cache", envvar="CI", help="run what ran before too")]
 Only = Annotated[Optional[list[str]], typer.Option("--only", help="a check by name or kind; may be repeated")]
@@ -121,7 +123,7 @@ def check(
     only: Only = None,
     base: Base = None,
     paddle: Paddle = "2.6",
-    jobs: Jobs = 1,
+    jobs: Jobs = JOBS,
     reference: Reference = None,
     record: Record = False,
     no_cache: NoCache = False,
@@ -137,7 +139,7 @@ def pull_request(
     change_id: Id,
     base: Base = None,
     paddle: Paddle = "2.6",
-    jobs: Jobs = 1,
+    jobs: Jobs = JOBS,
     record: Record = False,
     no_cache: NoCache = False,
     as_json: Json = False,
@@ -156,7 +158,7 @@ def pull_request(
 def test_all(
     base: Base = None,
     paddle: Paddle = "2.6",
-    jobs: Jobs = 1,
+    jobs: Jobs = JOBS,
     record: Record = False,
     no_cache: NoCache = False,
     as_json: Json = False,
@@ -263,7 +265,7 @@ def new(
 @app.command()
 def sweep(
     change_id: Id,
-    jobs: Jobs = 1,
+    jobs: Jobs = JOBS,
     failed: Annotated[bool, typer.Option("--failed", help="run the reds again")] = False,
     shard: Annotated[str, typer.Option(help="i/n")] = "1/1",
     rows: Annotated[Optional[list[str]], typer.Option("--row", help="only these")] = None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import subprocess
 import threading
@@ -18,6 +17,8 @@ from typing import TypeVar
 from forklift.errors import ForkliftError, Reason
 
 _TAIL_LINES = 15
+# the limit is there before the program is: set from outside it would come after the first allocations
+_BOUNDED = ("/bin/sh", "-c", 'ulimit -v "$0" && exec "$@"')
 _running: set[int] = set()
 _stopping = threading.Event()
 T = TypeVar("T")
@@ -90,7 +91,7 @@ def run(
             out = stack.enter_context(log.open("wb"))
         try:
             process = subprocess.Popen(
-                words,
+                words if memory_gb is None else (*_BOUNDED, str(int(memory_gb * 2**20)), *words),
                 cwd=cwd,
                 env=dict(os.environ if env is None else env),
                 stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
@@ -103,9 +104,6 @@ def run(
                 f"program not found: {words[0]}", [("command", " ".join(words))], "install it, then run the command again"
             ) from missing
         with _registered(process):
-            if memory_gb is not None:
-                limit = int(memory_gb * 2**30)
-                resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
             try:
                 stdout, stderr = process.communicate(stdin, timeout)
             except subprocess.TimeoutExpired as expired:

@@ -92,6 +92,12 @@ def test_the_branch_holds_exactly_overlay_and_edits(forked):
         "Document it",
         "[Models] Add a linear layer: données",
     ]
+    # who and when come from suites.toml, so that the day of the build is no part of the commit
+    who = "Forklift <forklift@forklift.invalid>"
+    assert repository.line("log", "--format=%an <%ae> %aI, %cn <%ce> %cI", f"{built.base.commit}..{built.ref}").splitlines() == [
+        f"{who} 2023-11-07T20:20:49+08:00, {who} 2023-11-07T20:20:49+08:00",
+        f"{who} 2023-11-07T20:19:49+08:00, {who} 2023-11-07T20:19:49+08:00",
+    ]
     assert git(forked.root / "forks" / "Toy", "branch", "--list", "feature/linear").strip() == "feature/linear"
 
 
