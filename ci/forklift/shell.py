@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -51,8 +51,13 @@ def kill_all() -> None:
 def in_threads(jobs: int, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """Results in the order of `items`. On ^C nothing more starts, and what runs is ended before the exception goes on."""
     pool = ThreadPoolExecutor(max_workers=max(1, jobs))
-    futures = [pool.submit(function, item) for item in items]
+    futures: list[Future[R]] = []
     try:
+        for item in items:
+            futures.append(pool.submit(function, item))
+        # awake now and then: a thread that waits without end may miss a signal
+        while running := [future for future in futures if not future.done()]:
+            wait(running, timeout=0.5)
         return [future.result() for future in futures]
     except BaseException:
         _stopping.set()

@@ -74,10 +74,10 @@ def test_a_missing_program_is_named():
 
 def test_a_timeout_ends_the_whole_group(tmp_path):
     note = tmp_path / "grandchild"
-    with pytest.raises(ForkliftError, match="timed out after 1 s") as caught:
-        python(FAMILY, str(note), "stay", timeout=1.0, log=tmp_path / "log")
+    with pytest.raises(ForkliftError, match="timed out after 2 s") as caught:
+        python(FAMILY, str(note), "stay", timeout=2.0, log=tmp_path / "log")
     assert caught.value.reason is Reason.TIMEOUT
-    assert not alive(int(until(note.read_text)))
+    until(lambda: not alive(int(note.read_text())))
 
 
 def test_a_process_that_ends_well_leaves_no_child_behind(tmp_path):
@@ -91,6 +91,7 @@ def test_kill_all_ends_what_another_thread_runs(tmp_path):
     thread = threading.Thread(target=lambda: ended.append(python(FAMILY, str(note), "stay", check=False, log=tmp_path / "log")))
     thread.start()
     grandchild = int(until(lambda: note.exists() and note.read_text()))
+    until(lambda: shell._running)
     shell.kill_all()
     thread.join(30)
     assert ended[0].status == -9

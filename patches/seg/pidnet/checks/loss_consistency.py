@@ -10,6 +10,7 @@ amplifies it by orders of magnitude in one step, and a pixel that crosses a thre
 float32 the modes therefore agree to 1e-6 for some steps and to 1e-3 after fifty (`--dtype float32` shows it); in float64, and
 after the first steps, nothing is left to amplify, so that the comparison is as strict as it reads.
 """
+
 import numpy as np
 import paddle
 from paddleseg.models import PIDNet, losses
@@ -30,12 +31,12 @@ def street(rng):
     label[horizon:] = 1  # road
     for _ in range(4):  # buildings
         left = int(rng.integers(0, WIDTH - 20))
-        label[int(rng.integers(4, horizon - 8)):horizon, left:left + int(rng.integers(16, 48))] = 2
+        label[int(rng.integers(4, horizon - 8)) : horizon, left : left + int(rng.integers(16, 48))] = 2
     for value in (3, 4, 5):  # cars, persons, poles
         for _ in range(2):
             top, left = int(rng.integers(horizon - 8, HEIGHT - 24)), int(rng.integers(0, WIDTH - 24))
-            label[top:top + int(rng.integers(8, 24)), left:left + int(rng.integers(6, 24))] = value
-    label[HEIGHT - 5:, :WIDTH // 3] = 255
+            label[top : top + int(rng.integers(8, 24)), left : left + int(rng.integers(6, 24))] = value
+    label[HEIGHT - 5 :, : WIDTH // 3] = 255
     colours = np.random.default_rng(7).normal(0, 1.2, (256, 3))
     image = colours[label] + rng.normal(0, 0.3, (HEIGHT, WIDTH, 3))
     return image.transpose(2, 0, 1), label
@@ -47,8 +48,11 @@ def batch(step, dtype):
     pairs = [street(rng) for _ in range(BATCH)]
     transform = AddEdgeLabel()
     edges = np.stack([transform({"label": label})["edge"] for _, label in pairs])
-    return (paddle.to_tensor(np.stack([image for image, _ in pairs]).astype(dtype)),
-            paddle.to_tensor(np.stack([label for _, label in pairs])), paddle.to_tensor(edges))
+    return (
+        paddle.to_tensor(np.stack([image for image, _ in pairs]).astype(dtype)),
+        paddle.to_tensor(np.stack([label for _, label in pairs])),
+        paddle.to_tensor(edges),
+    )
 
 
 def build(arguments):
@@ -56,9 +60,15 @@ def build(arguments):
     model = PIDNet(CLASSES, PIDNetBackbone(base_channels=32))
     model.train()
     ohem = {"weight": [0.8, 0.9, 1.0, 1.1, 1.2, 1.0], "thresh": 0.9, "min_kept": 20000}
-    criteria = {"types": [losses.PIDNetOhemLoss(**ohem), losses.PIDNetAuxLoss(weight=ohem["weight"]), losses.PIDNetBoundaryLoss(),
-                          losses.PIDNetBoundaryAwareLoss(**ohem)],
-                "coef": [1, 0.4, 20, 1]}
+    criteria = {
+        "types": [
+            losses.PIDNetOhemLoss(**ohem),
+            losses.PIDNetAuxLoss(weight=ohem["weight"]),
+            losses.PIDNetBoundaryLoss(),
+            losses.PIDNetBoundaryAwareLoss(**ohem),
+        ],
+        "coef": [1, 0.4, 20, 1],
+    }
 
     def loss(outputs, data):
         return sum(model.loss_computation(list(outputs), criteria, {"label": data[1], "edge": data[2]}))
