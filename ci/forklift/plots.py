@@ -27,11 +27,11 @@ def losses(target: Path, runs: dict[str, Any], title: str) -> None:
             gaps = [abs(a - b) / max(abs(b), 1e-12) for a, b in zip(run["losses"], reference, strict=False)]
             # a gap of exactly zero has no place on a log axis: draw it at the floor
             below.semilogy(
-                steps[: len(gaps)], [max(gap, 1e-12) for gap in gaps], style, marker=".", label=f"{mode} against dygraph"
+                steps[: len(gaps)], [max(gap, 1e-17) for gap in gaps], style, marker=".", label=f"{mode} against dygraph"
             )
     above.set(ylabel="loss", title=f"{title}: {len(reference)} training steps, paddle {runs['dygraph'].get('paddle', '?')}")
     below.set(xlabel="step", ylabel="relative difference")
-    below.set_ylim(bottom=5e-13)
+    below.set_ylim(bottom=5e-18)
     for axis in (above, below):
         axis.legend(loc="best", fontsize=8)
         axis.grid(alpha=0.3)
