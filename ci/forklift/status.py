@@ -81,7 +81,10 @@ def rows(house: House) -> list[Row]:
             cells = {name: _cell(leg) for name, leg in legs.items()}
             found.append(Row(change_id, task, title, change.file.upstream.status, cells, _open_points(legs)))
         else:
-            found.append(Row(change_id, *titles[change_id], "not begun", {}, ""))
+            # work that is no change yet (no change.toml) is neither linted nor run
+            suite, _, slug = change_id.partition("-")
+            state = "begun" if (house.patches / suite / slug).is_dir() else "not begun"
+            found.append(Row(change_id, *titles[change_id], state, {}, ""))
     return found
 
 

@@ -1,0 +1,165 @@
+"""Our SOLIDER against the stored runs of the reference: outputs, loss, gradients, five steps, static graph.
+
+    python checks/align.py --out DIR --reference DIR [--sizes tiny small base] [--float64 tiny]
+
+Keys that end in .f64 are runs of our model in float64 against the reference in float64.
+"""
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+import reference_set
+from ppcls.utils import convert_solider
+
+from alignment import seeding
+from alignment.record import Recorder, arguments
+from alignment.static_proof import prepare_environment
+
+LEARNING_RATE = 0.01
+
+
+def forward(recorder, one, dtype):
+    """Record all outputs; returns {stem of the keys: {name: array}}."""
+    golden, end = (one.golden, "") if dtype == "float32" else (one.float64, ".f64")
+    runs = {}
+    for key, value in reference_set.run_forward(one, dtype):
+        stem, _, name = key.rpartition(".")
+        runs.setdefault(stem, {})[name] = value
+        if key not in golden:
+            continue
+        got, want = seeding.samples(golden, key, value)
+        recorder.add("forward", "%s.%s%s" % (one.name, key, end), got, want)
+        if not end and key + "__stats" in golden:
+            got, want = seeding.stored_statistics(golden, key, value)
+            recorder.add("forward", "%s.%s.statistics" % (one.name, key), got, want)
+    return runs
+
+
+def training_input(one, runs):
+    """(image size, semantic weight) of the training run: a set does not name them, so those whose first loss is nearest."""
+    gaps = []
+    for size, weight, stem in reference_set.forward_keys(one):
+        loss = sum(
+            np.square(value - one.array("input:solider:target:" + name, value.shape)).mean(dtype=np.float64)
+            for name, value in runs[stem].items()
+            if name.startswith(("global", "out"))
+        )
+        gaps.append((abs(loss - float(one.golden["train.loss"][0])), size, weight))
+    return min(gaps)[1:]
+
+
+def targets(one, result):
+    shapes = {"global": result["logits"].shape}
+    shapes.update({"out%d" % i: stage.shape for i, stage in enumerate(result["stages"])})
+    dtype = result["logits"].numpy().dtype
+    return {
+        name: paddle.to_tensor(one.array("input:solider:target:" + name, shape).astype(dtype)) for name, shape in shapes.items()
+    }
+
+
+def loss_of(result, wanted):
+    loss = F.mse_loss(result["logits"], wanted["global"])
+    for i, stage in enumerate(result["stages"]):
+        loss = loss + F.mse_loss(stage, wanted["out%d" % i])
+    return loss
+
+
+def vectors(one, values):
+    """(norms, dot products with the probes), in the layout and the order of the reference."""
+    norms, dots = [], []
+    for name in one.manifest["param_order"]:
+        ours, layout = convert_solider.find_rule(name)
+        value = values[ours]
+        if value is None:
+            norms.append(0.0)
+            dots.append(0.0)
+            continue
+        value = reference_set.UNDO[layout](value).astype(np.float64)
+        norms.append(np.sqrt(np.square(value).sum()))
+        dots.append((value * one.array("probe:" + name, value.shape)).sum())
+    return np.array(norms), np.array(dots)
+
+
+def train(recorder, one, dtype, size, weight):
+    end = "" if dtype == "float32" else ".f64"
+    tail = "" if dtype == "float32" else "__f64"
+    model = one.model(size, dtype)
+    x = paddle.to_tensor(one.image(size).astype(dtype))
+    wanted = targets(one, model(x, weight))
+    optimizer = paddle.optimizer.SGD(LEARNING_RATE, parameters=model.parameters())
+    losses = []
+    for step in range(5):
+        loss = loss_of(model(x, weight), wanted)
+        loss.backward()
+        losses.append(float(loss))
+        if step == 0:
+            gradients = {name: None if p.grad is None else p.grad.numpy() for name, p in model.named_parameters()}
+        optimizer.step()
+        optimizer.clear_grad()
+
+    def add(stage, key, got):
+        want = one.golden[key + tail]
+        recorder.add(stage, "%s.%s%s" % (one.name, key, end), np.asarray(got, want.dtype), want)
+
+    add("loss", "train.loss", losses[:1])
+    norms, dots = vectors(one, gradients)
+    add("backward", "train.grad_l2", norms)
+    add("backward", "train.grad_probe_dot", dots)
+    # each norm by itself: a small gradient must not hide behind a large one
+    want = one.golden["train.grad_l2" + tail]
+    floor = np.maximum(want, 1e-3 * want.max())
+    recorder.add("backward", "%s.train.grad_l2.each%s" % (one.name, end), (norms / floor).astype(want.dtype), want / floor)
+    if not end:
+        exists = [gradients[convert_solider.find_rule(name)[0]] is not None for name in one.manifest["param_order"]]
+        recorder.add("backward", one.name + ".train.grad_exists", np.array(exists, np.uint8), one.golden["train.grad_exists"])
+    add("optimizer", "sgd.loss_seq", losses)
+    norms, dots = vectors(one, {name: p.numpy() for name, p in model.named_parameters()})
+    add("optimizer", "sgd.param_l2", norms)
+    add("optimizer", "sgd.param_probe_dot", dots)
+
+
+def static(recorder, one):
+    """The whole-graph static program on the largest image, with the semantic weight as an input of the program."""
+    prepare_environment("ast")
+    size, weight, stem = list(reference_set.forward_keys(one))[-1]
+    spec = [paddle.static.InputSpec([None, 3] + list(size), "float32"), paddle.static.InputSpec([None], "float32")]
+    model = one.model(size)
+    paddle.jit.to_static(model, input_spec=spec, full_graph=True)
+    with paddle.no_grad():
+        result = model(paddle.to_tensor(one.image(size)), paddle.to_tensor(np.array([weight], "float32")))
+    model.forward.rollback()
+    for name, value in reference_set.outputs(result).items():
+        got, want = seeding.samples(one.golden, "%s.%s" % (stem, name), value)
+        recorder.add("static", "%s.static.%s.%s" % (one.name, stem, name), got, want)
+
+
+def main():
+    args = arguments(
+        lambda parser: (
+            parser.add_argument("--sizes", nargs="+", default=list(reference_set.SIZES), choices=reference_set.SIZES),
+            parser.add_argument(
+                "--float64", nargs="*", default=[], choices=reference_set.SIZES, help="sizes that also run in float64"
+            ),
+        )
+    )
+    recorder = Recorder(args.out)
+    for one in reference_set.find(args.reference, args.sizes):
+        model = one.model(one.image_sizes()[0])
+        index = model.layers[0].blocks[0].attn.relative_position_index
+        recorder.add("forward", one.name + ".relative_position_index", index, one.golden["buffer.relative_position_index"])
+        runs = forward(recorder, one, "float32")
+        doubles = one.size in args.float64
+        if doubles:
+            forward(recorder, one, "float64")
+        if one.size == args.sizes[0]:
+            static(recorder, one)
+        if "train.loss" in one.golden:
+            size, weight = training_input(one, runs)
+            for dtype in ["float32"] + ["float64"] * doubles:
+                train(recorder, one, dtype, size, weight)
+        one.forget()
+    recorder.write()
+
+
+if __name__ == "__main__":
+    main()

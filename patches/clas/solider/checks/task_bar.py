@@ -1,0 +1,72 @@
+"""The task's measure: equal inputs, outputs within 1e-6, for tiny, small and base.
+
+    python checks/task_bar.py --out DIR --reference DIR
+
+reprod_log, the measure of the suite, takes the mean of the absolute difference; the global feature is held to 1e-6 on its
+maximum, too. What float32 itself allows stands beside it: how far the reference in float32 is from the reference in float64.
+table.md holds all of it by size and output, worst over image sizes and semantic weights.
+"""
+
+import argparse
+import os
+
+import numpy as np
+import reference_set
+
+from alignment import seeding
+from alignment.record import arguments, write_metrics
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+OUTPUTS = ("global", "out0", "out1", "out2", "out3")
+HEAD = (
+    "| model | output | largest value | max abs | mean abs | max rel | reference float32 to float64, max abs | mean abs |\n"
+    "|:--|:--|--:|--:|--:|--:|--:|--:|\n"
+)
+
+
+def measure(one):
+    """{output: [largest value, max abs, mean abs, max rel, max and mean of the control]}, the worst of all runs of a set."""
+    worst = {name: np.zeros(6) for name in OUTPUTS}
+    for key, value in reference_set.run_forward(one):
+        name = key.rpartition(".")[2]
+        if name not in worst:
+            continue
+        got, want = seeding.samples(one.golden, key, value)
+        gap, scale = np.abs(got.astype(np.float64) - want), np.abs(want).max()
+        row = [scale, gap.max(), gap.mean(), gap.max() / scale, one.precision[key]["max_abs_diff"], control_mean(one, key)]
+        worst[name] = np.maximum(worst[name], row)
+    return worst
+
+
+def control_mean(one, key):
+    """Mean distance of the stored float32 output to float64, where both sets keep the same elements."""
+    if key not in one.float64:
+        return np.nan
+    step32, step64 = (int(golden.get(key + "__stride", 1)) for golden in (one.golden, one.float64))
+    common = np.lcm(step32, step64)
+    single = one.golden[key].reshape(-1)[:: common // step32]
+    double = one.float64[key].reshape(-1)[:: common // step64]
+    return np.abs(single.astype(np.float64) - double).mean()
+
+
+def main():
+    args = arguments(parser=argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter))
+    reference = args.reference or os.path.join(os.path.dirname(HERE), "reference")
+    metrics, table = {}, HEAD
+    for one in reference_set.find(reference):
+        worst = measure(one)
+        one.forget()
+        metrics["mean_abs." + one.name] = max(row[2] for row in worst.values())
+        metrics["global_max_abs." + one.name] = worst["global"][1]
+        metrics["max_abs." + one.name] = max(row[1] for row in worst.values())
+        metrics["reference_float32_max_abs." + one.name] = max(row[4] for row in worst.values())
+        for name, row in worst.items():
+            table += "| %s | %s | %.2f | %s |\n" % (one.name, name, row[0], " | ".join("%.1e" % v for v in row[1:]))
+    with open(os.path.join(args.out, "table.md"), "w") as stream:
+        stream.write(table)
+    print(table)
+    write_metrics(args.out, metrics)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+# Copyright (c) 2023 PaddlePaddle Authors. All Rights Reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Tree of Thoughts: deliberate search over the thoughts of a language model (https://arxiv.org/abs/2305.10601).
+
+``search`` holds the algorithms, ``tasks`` what is searched, ``..language_models`` who is asked; ``evaluation`` runs a set
+of puzzles, ``report`` shows what came of it, and ``python -m paddlenlp.experimental.agents.tree_of_thoughts`` does both.
+"""
+
+from .data import AssetError
+from .oracle import Game24Oracle, Skill
+from .search import (
+    SearchConfig,
+    SearchResult,
+    breadth_first,
+    depth_first,
+    drive,
+    drive_all,
+    sample_answers,
+    search,
+)
+from .tasks import TASKS, CreativeWriting, Game24, MiniCrosswords, Task, create_task

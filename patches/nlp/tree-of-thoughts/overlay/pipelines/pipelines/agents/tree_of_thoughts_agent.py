@@ -1,0 +1,235 @@
+# Copyright (c) 2023 PaddlePaddle Authors. All Rights Reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+from pipelines.agents.agent_step import AgentStep
+from pipelines.agents.base import Agent
+from pipelines.nodes import PromptNode
+from pipelines.nodes.prompt.prompt_template import PromptTemplate
+from pipelines.schema import Answer
+
+TEMPLATE = PromptTemplate("tree-of-thoughts", prompt_text="{query}")
+
+
+def _tree_of_thoughts():
+    """The search of PaddleNLP; imported when an agent is made, so that pipelines runs with an older PaddleNLP too."""
+    try:
+        from paddlenlp.experimental.agents import tree_of_thoughts
+        from paddlenlp.experimental.agents.tree_of_thoughts import evaluation
+    except ImportError as error:
+        raise ImportError(
+            "TreeOfThoughtsAgent needs a PaddleNLP that has paddlenlp.experimental.agents. Install PaddleNLP from the "
+            "repository that this version of pipelines belongs to."
+        ) from error
+    return tree_of_thoughts, evaluation
+
+
+class PromptNodeModel:
+    """A PromptNode as a language model of ``paddlenlp.experimental.agents``.
+
+    A prompt is given to the node once for each answer that is wanted, since not every invocation layer can sample several.
+    Layers that know them are told temperature, top_p, max_tokens and stop_words; the others use their own. Nodes do not
+    tell tokens, so the account has none.
+
+    :param prompt_node: The node; a default prompt template of it is not used.
+    """
+
+    def __init__(self, prompt_node: PromptNode):
+        self.prompt_node = prompt_node
+        name = prompt_node.model_name_or_path
+        self.name = name if isinstance(name, str) else name.model_name_or_path
+
+    def _ask(self, request) -> str:
+        options = {"temperature": request.temperature, "top_p": request.top_p, "max_tokens": request.max_tokens}
+        stop_words = list(request.stop) or None
+        (text,) = self.prompt_node.prompt(None, request.prompt, stop_words=stop_words, top_k=1, **options)[:1] or [""]
+        for stop in request.stop:
+            text = text.split(stop, 1)[0]
+        return text
+
+    def complete(self, requests: Sequence[Any]) -> List[Any]:
+        from paddlenlp.experimental.agents.language_models import Completion
+
+        return [Completion([self._ask(request) for _ in range(request.n)], sent=request.n) for request in requests]
+
+    def close(self) -> None:
+        pass
+
+
+class LanguageModelNode(PromptNode):
+    """A language model of ``paddlenlp.experimental.agents`` as a PromptNode, for this agent and for ReAct alike.
+
+    With it LLaMA and other causal models of PaddleNLP run in process, and any endpoint of the OpenAI protocol can be used:
+    `LanguageModelNode(PaddleNLPModel.from_pretrained("THUDM/chatglm2-6b"), max_tokens=512)`.
+
+    :param model: The language model.
+    :param stop_words: Stops text generation if any of the stop words is generated.
+    :param options: Other fields of a request (temperature, top_p, max_tokens) for all prompts.
+    """
+
+    def __init__(self, model, stop_words: Optional[List[str]] = None, **options: Any):
+        self.language_model = model
+        self.options = options
+        self.stop_words = stop_words
+        self.top_k = 1
+        self.model_name_or_path = model.name
+        self.default_prompt_template = None
+        self.output_variable = None
+        self.prompt_templates: Dict[str, PromptTemplate] = {}
+
+    def prompt(self, prompt_template: Optional[Union[str, PromptTemplate]], *args, **kwargs) -> List[str]:
+        """
+        :param prompt_template: A template that is filled with the arguments, or None if the arguments are the prompts.
+        :return: The answers, one for each prompt.
+        """
+        template = self.get_prompt_template(prompt_template)
+        prompts = list(template.fill(*args, **kwargs)) if template else list(args)
+        stop_words = kwargs.get("stop_words", self.stop_words)
+        given = {name: kwargs[name] for name in ("temperature", "top_p", "max_tokens") if name in kwargs}
+        options = {**self.options, **given, "stop": tuple(stop_words) if stop_words else None}
+        results = [text for prompt in prompts for text in self.language_model.ask(prompt, **options)]
+        return template.post_process(results, **kwargs) if template else results
+
+
+class TreeOfThoughtsAgent(Agent):
+    """An Agent that searches: it lets the language model propose several thoughts at each step, lets it judge them, and
+    goes on with the best (https://arxiv.org/abs/2305.10601). It needs no tools.
+
+    Example:
+    ```python
+    from pipelines.agents import TreeOfThoughtsAgent
+    from pipelines.nodes import PromptNode
+
+    agent = TreeOfThoughtsAgent(prompt_node=PromptNode("gpt-4", api_key="...", max_length=512))
+    result = agent.run("4 5 6 10")
+    print(result["answers"][0].answer)
+    ```
+    """
+
+    def __init__(
+        self,
+        prompt_node: Optional[PromptNode] = None,
+        model=None,
+        task: Union[str, Any] = "game24",
+        preset: str = "tot",
+        prompts: str = "en",
+        parse: str = "lenient",
+        search: Optional[Dict[str, Any]] = None,
+        **kwargs: Any,
+    ):
+        """
+        Creates a TreeOfThoughtsAgent.
+
+        :param prompt_node: The PromptNode that proposes and judges thoughts.
+        :param model: A language model of `paddlenlp.experimental.agents.language_models` instead of a PromptNode: it
+        answers all prompts of a level as one batch.
+        :param task: "game24" (queries are four numbers, "4 5 6 10"), "text" (four sentences), "crosswords" (ten lines
+        "h1. clue" to "v5. clue"), or a Task of your own.
+        :param preset: "tot", or the paper's baselines "io", "cot" and "cot-sc". A Task of your own has none: its settings
+        are `search` alone.
+        :param prompts: "en", "zh", or "paper" (fetched from the authors' package).
+        :param parse: "lenient", or "paper" to read answers exactly as the paper's code does.
+        :param search: Changes to the settings of the search, for example {"n_select": 1}.
+        :param kwargs: As of Agent (memory).
+        """
+        if (prompt_node is None) == (model is None):
+            raise ValueError("TreeOfThoughtsAgent takes either a prompt_node or a model")
+        package, evaluation = _tree_of_thoughts()
+        self.model = model if model is not None else PromptNodeModel(prompt_node)
+        super().__init__(
+            prompt_node=prompt_node if prompt_node is not None else LanguageModelNode(model),
+            prompt_template=TEMPLATE,
+            **kwargs,
+        )
+        if isinstance(task, str):
+            empty = {"game24": [], "text": [], "crosswords": []}.get(task)
+            task = package.create_task(task, prompts, parse, puzzles=empty)
+        self.task = task
+        if (task.name, preset) in evaluation.PRESETS:
+            self.config = evaluation.preset(task.name, preset, **(search or {}))
+        else:  # a task of one's own
+            self.config = package.SearchConfig(**(search or {}))
+        self._search, self._drive_all = package.search, package.drive_all
+
+    def run(
+        self, query: str, max_steps: Optional[int] = None, params: Optional[dict] = None
+    ) -> Dict[str, Union[str, List[Answer]]]:
+        """
+        Searches for an answer.
+
+        :param query: The puzzle, in the form of the task.
+        :param max_steps: Not used; how long the search is belongs to its settings.
+        :param params: Not used; there are no tools.
+        :return: A dictionary with `query`, `answers` (the states that were kept last, best first; the whole path is in
+        `meta`), `transcript` and `usage` (requests, answers and tokens).
+        """
+        return self.run_batch([query], max_steps, params)[0]
+
+    def run_batch(
+        self, queries: List[str], max_steps: Optional[int] = None, params: Optional[dict] = None
+    ) -> List[Dict[str, Union[str, List[Answer]]]]:
+        """
+        Searches for answers to several queries at once: what all of them ask goes to the language model as one batch.
+        Arguments and results as of `run`.
+        """
+        for query in queries:
+            self.callback_manager.on_agent_start(name=self.prompt_template.name, query=query, params=params)
+        dialogues = (
+            (number, self._search(self.task, query, self.config, query)) for number, query in enumerate(queries)
+        )
+        found = dict(self._drive_all(dialogues, self.model, in_flight=max(1, len(queries))))
+        return [self._finish(query, found[number]) for number, query in enumerate(queries)]
+
+    def _finish(self, query: str, result) -> Dict[str, Union[str, List[Answer]]]:
+        step = self.create_agent_step()
+        for text in self._levels(result):
+            step = step.create_next_step([text])
+            self.callback_manager.on_agent_step(step)
+            step.completed(None)
+        self.callback_manager.on_agent_finish(step)
+        answers = [
+            Answer(answer=output.strip().split("\n")[-1], type="generative", meta={"path": output})
+            for output in result.outputs
+        ]
+        if self.task.name != "game24":  # the answer is the whole text
+            answers = [Answer(answer=output, type="generative") for output in result.outputs]
+        output = answers[0].answer if answers else ""
+        self.memory.save(data=self.prepare_data_for_memory(input=query, output=output))
+        return {
+            "query": query,
+            "answers": answers or [Answer(answer="", type="generative")],
+            "transcript": step.transcript,
+            "usage": result.usage.as_dict(),
+        }
+
+    @staticmethod
+    def _levels(result) -> List[str]:
+        """What was thought, level by level (breadth first) or state by state (depth first)."""
+        texts = []
+        for number, level in enumerate(result.steps, 1):
+            kept = [
+                "  {:g}  {}".format(level.values[i], level.candidates[i].strip().split("\n")[-1])
+                for i in level.selected
+            ]
+            texts.append("Level {}, {} thoughts, kept:\n".format(number, len(level.candidates)) + "\n".join(kept) + "\n")
+        for node in result.nodes:
+            verdict = "left" if node.impossible else "kept"
+            texts.append("{}{}  {}\n".format("  " * node.depth, node.state.strip().split("\n")[-1], verdict))
+        return texts
+
+    def create_agent_step(self, max_steps: Optional[int] = None) -> AgentStep:
+        return AgentStep(max_steps=max_steps or self.max_steps)
