@@ -23,7 +23,7 @@ import yaml
 
 from ppcls.arch import backbone, build_model
 from ppcls.arch.backbone.legendary_models.swin_transformer import SwinTransformer
-from ppcls.arch.backbone.variant_models.swin_transformer_variant import SwinTransformerSOLIDER, _load_pretrained
+from ppcls.arch.backbone.variant_models.swin_transformer_variant import SwinTransformerSOLIDER, _load_pretrained, softplus
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TINY = "SwinTransformer_tiny_patch4_window7_224_SOLIDER"
@@ -143,6 +143,19 @@ def test_semantic_weight_scales_and_shifts_the_tokens():
         seen[0].numpy(), (before[0] * weight + bias).numpy(),
         rtol=1e-5,
         atol=1e-6)
+
+
+def test_softplus_and_its_gradient():
+    values = np.array([-100., -20., -1., -1e-3, 0., 1e-3, 1., 20., 100.])
+    found = []
+    for function in (softplus, F.softplus):
+        x = paddle.to_tensor(values, stop_gradient=False)
+        y = function(x)
+        y.sum().backward()
+        found.append((y.numpy(), x.grad.numpy()))
+
+    for ours, theirs in zip(*found):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=1e-8)
 
 
 def test_semantic_weight_reaches_all_stages_but_the_first():

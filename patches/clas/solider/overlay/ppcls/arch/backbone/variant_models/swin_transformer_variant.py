@@ -55,6 +55,13 @@ def pad_map(x, resolution, multiple):
     return F.pad(x, [0, 0, 0, bottom, 0, right, 0, 0])
 
 
+def softplus(x):
+    """log(1 + exp(x)), in operators that every Paddle2ONNX converts: 2.1
+    refuses the softplus of Paddle 3. The gradient at 0 is right, too."""
+    size = x.abs()
+    return (x + size) / 2 + paddle.log1p(paddle.exp(-size))
+
+
 def freeze(layer):
     for param in layer.parameters():
         param.stop_gradient = True
@@ -318,7 +325,7 @@ class SwinTransformerSOLIDER(SwinTransformer):
             if self.semantic_weight is not None and i < self.num_layers - 1:
                 weight = self.semantic_embed_w[i](control).unsqueeze(1)
                 bias = self.semantic_embed_b[i](control).unsqueeze(1)
-                x = x * F.softplus(weight) + bias
+                x = x * softplus(weight) + bias
         return outs
 
     def norm_stage(self, out, i):
