@@ -50,6 +50,7 @@ test-all: lint test checks ## lint, harness tests, every change's checks
 	@echo "test-all: good"
 
 test: $(MARK) ## the harness's own tests
+	@$(HARNESS)/bin/python -c 'import ray' 2> /dev/null || $(HARNESS)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r ci/locks/ray.txt
 	@$(HARNESS)/bin/python -m pytest -n auto ci/tests/unit ci/tests/roundtrip ci/tests/faults
 
 checks: $(MARK) ## the helpers' tests in the suite's environment, and every change

@@ -56,7 +56,8 @@ def _make(target: Path, python: Path, lock: Path) -> None:
     words: list[str | Path] = ["pip", "install", "-q", "--no-deps", "--require-hashes", "--python", python, "-r", lock]
     try:
         shell.run([uv, "venv", "-q", "--python", sys.executable, target])
-        shell.run([uv, *words], timeout=1800, env={**os.environ, "UV_LINK_MODE": os.environ.get("UV_LINK_MODE", "hardlink")})
+        # the machine's own certificates, so that a company's proxy is trusted as pip trusts it
+        shell.run([uv, *words], timeout=1800, env={"UV_LINK_MODE": "hardlink", "UV_SYSTEM_CERTS": "1", **os.environ})
         packages = next((target / "lib").glob("python3*/site-packages"))
         (packages / "zz_zlib_first.pth").write_text(_ZLIB_FIRST)
         shell.run([python, "-c", "import numpy"])

@@ -49,14 +49,16 @@ def _file(change: Change) -> Path:
 
 
 def record(change: Change, report: Report, base_kind: str) -> None:
-    """Keep the outcome of every check of this run as committed evidence."""
-    legs = recorded(change)
+    """Keep the outcome of every check of this run as committed evidence; checks that this run left out stay as they were."""
+    legs, name = recorded(change), f"{base_kind}, paddle {report.paddle}"
+    present = {spec.label for spec in change.file.check}
+    earlier = {label: row for label, row in legs[name].checks.items() if label in present} if name in legs else {}
     rows = {
         r.check: Recorded(r.outcome.value, r.summary, r.reason.value if r.reason else "")
         for r in report.results
         if r.kind != "base"
     }
-    legs[f"{base_kind}, paddle {report.paddle}"] = Leg(report.base, datetime.date.today().isoformat(), rows)
+    legs[name] = Leg(report.base, datetime.date.today().isoformat(), {**earlier, **rows})
     ordered = dict(sorted(legs.items()))
     write_whole(_file(change), msgspec.json.format(msgspec.json.encode(ordered), indent=1) + b"\n")
 

@@ -47,6 +47,15 @@ def test_a_later_run_of_the_same_leg_replaces_it(toy, change):
     assert status.rows(toy.house)[0].legs == {"release, paddle 2.6": "1 of 1 passed"}
 
 
+def test_a_run_of_one_check_keeps_the_others(toy):
+    toy.change(checks=[{"kind": "metrics", "name": name, "script": "checks/m.py"} for name in ("a", "b")])
+    change = toy.load()
+    status.record(change, report(a=Outcome.FAILED, b=Outcome.PASSED, gone=Outcome.PASSED), "release")
+    status.record(change, report(a=Outcome.PASSED), "release")
+    [row] = status.rows(toy.house)
+    assert row.legs == {"release, paddle 2.6": "2 of 2 passed"}, "a check that the manifest no longer has is dropped"
+
+
 def test_the_base_line_is_no_check(change):
     status.record(change, report(a=Outcome.PASSED), "release")
     [leg] = json.loads((change.directory / "evidence" / "status.json").read_text()).values()

@@ -179,6 +179,15 @@ def test_a_sweep_that_was_killed_goes_on_where_it_was(swept, toy):
     assert trained == ["close ast", "close dygraph"]
 
 
+def test_a_sweep_on_a_local_ray_gives_the_same_rows(swept, monkeypatch):
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    ran, trained = swept("--steps", "4", "--ray", "local")
+    assert {row["id"]: row["outcome"] for row in ran.rows} == {
+        "same": "equal", "close": "close", "far": "failed", "crash": "failed", "greedy": "failed",
+    }, ran.err  # fmt: skip
+    assert len(trained) == 9
+
+
 def test_a_change_without_a_sweep(toy):
     toy.change()
     ran = toy.cli("sweep", "toy-linear")

@@ -8,7 +8,7 @@ Rows:
 
 All weights are random, 19 classes, the logits are resized to the input. Threads: OMP_NUM_THREADS.
 
-    python bench.py --out DIR --quick      # under a minute on two free cores: S for all rows, M and L for one
+    python bench.py --out DIR --quick      # half a minute on two free cores: without M and L
     python bench.py --out DIR --full       # the figures of evidence/benchmark_full.json
 """
 
@@ -119,7 +119,7 @@ def main():
     shape = "x".join(map(str, SHAPE))
     rows = []
 
-    for which in NAMES:
+    for which in NAMES if args.full else ("pidnet_s", "pp_liteseg"):
         everything = args.full or which == "pidnet_s"
         samples = interleave(forward_sides(which, args.out, everything), rounds, warmup)
         pairs = [("inference", "dygraph"), ("static", "dygraph"), ("inference", "onnxruntime")]

@@ -6,11 +6,11 @@ The networks, losses, transforms, optimizer and loop are PaddleSeg's own
 (Config, SegBuilder, paddleseg.core.train, paddleseg.core.evaluate). Model and
 losses of PIDNet come from the shipped configuration, those of PP-LiteSeg from
 PaddleSeg's CamVid configuration. Both start from random weights, see the same
-number of crops of the same size from the same files, and use SGD with
-momentum 0.9, weight decay 5e-4, a linear warm-up over a tenth of the
-iterations and the polynomial decay 0.9; OHEM keeps at least 1/16 of the pixels
-in both. Each has its own learning rate, the best of the same three for each
-(--learning_rate; evidence/streets_rates.json).
+number of crops of the same size from the same files, and use AdamW with weight
+decay 0.01 (or --optimizer sgd: momentum 0.9, weight decay 5e-4), a linear
+warm-up over a tenth of the iterations and the polynomial decay 0.9; OHEM keeps
+at least 1/16 of the pixels in both. Each has its own learning rate, the best of
+those tried (--budget rate --learning_rate; evidence/streets_rates.json).
 
     python train_streets.py --out DIR --budget short
     python train_streets.py --out DIR --budget long
@@ -37,7 +37,7 @@ SEED = 68
 # Pictures and crops (height, width), pictures to train and to validate, points
 # of the mIoU curve.
 BUDGETS = {
-    ("streets", "short"): dict(size=(96, 192), crop=(96, 192), counts=(80, 20), iters=60, batch=4, points=2),
+    ("streets", "short"): dict(size=(96, 192), crop=(96, 192), counts=(80, 20), iters=45, batch=4, points=2),
     ("streets", "rate"): dict(size=(96, 192), crop=(96, 192), counts=(300, 60), iters=150, batch=4, points=1),
     ("streets", "long"): dict(size=(128, 256), crop=(96, 192), counts=(300, 60), iters=1200, batch=4, points=10),
     ("photos", "short"): dict(size=(96, 96), crop=(96, 96), counts=(84, 28), iters=40, batch=4, points=2),
