@@ -1,16 +1,21 @@
 """Training of the shipped classification configuration with the suite's own parts: model, loss, optimizer and to_static switch.
 
-    python checks/loss.py --out DIR --mode dygraph|ast|sot [--steps 50]
+The release of the suite lacks ppcls.loss and ppcls.optimizer. There, loss and optimizer are Paddle's with the settings of the
+configuration; model and switch are still the suite's.
+
+    python checks/loss.py --out DIR --mode dygraph|ast|sot [--steps 50] [--short]
 
 Random crops of six photographs of scikit-image, the class is the photograph. The picture is not square and no stride divides
-it; drop path is off, as its random numbers differ between the modes.
+it; drop path is off, as its random numbers differ between the modes. --short takes a smaller network of the same class.
 """
+
+import importlib.util
 
 import numpy as np
 import paddle
+import paddle.nn.functional as F
 from ppcls.arch import apply_to_static, build_model
-from ppcls.loss import build_loss
-from ppcls.optimizer import build_optimizer
+from ppcls.arch.backbone.variant_models.swin_transformer_variant import SwinTransformerSOLIDER
 from ppcls.utils import logger
 from ppcls.utils.config import parse_config
 from skimage import data
@@ -21,6 +26,7 @@ CONFIG = "ppcls/configs/ImageNet/SwinTransformer/SwinTransformer_tiny_patch4_win
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "retina", "hubble_deep_field")
 SIZE = (62, 30)
 BATCH = 4
+SHORT = {"embed_dim": 24, "depths": [2, 2], "num_heads": [1, 2]}
 
 
 def photographs():
@@ -50,19 +56,52 @@ def crops(photos):
     return batches
 
 
+def suite_parts(config, model, steps):
+    """(criterion, optimizer) as the trainer of the suite makes them."""
+    from ppcls.loss import build_loss
+    from ppcls.optimizer import build_optimizer
+
+    criterion = build_loss(config["Loss"]["Train"])
+    optimizer, _ = build_optimizer(config["Optimizer"], 1, steps, [model])
+    return lambda logits, batch: criterion(logits, batch[1])["loss"], optimizer
+
+
+def paddle_parts(config, model, steps):
+    """(criterion, optimizer) of the same kind and settings from Paddle alone."""
+    smoothing, settings = config["Loss"]["Train"][0]["CELoss"]["epsilon"], config["Optimizer"]
+
+    def criterion(logits, batch):
+        wanted = F.label_smooth(F.one_hot(batch[1].flatten(), logits.shape[-1]), epsilon=smoothing)
+        return F.cross_entropy(logits, wanted, soft_label=True)
+
+    rate = paddle.optimizer.lr.CosineAnnealingDecay(settings["lr"]["learning_rate"], steps, settings["lr"]["eta_min"])
+    skip = settings["no_weight_decay_name"].split()
+    decayed = {p.name for name, p in model.named_parameters() if p.ndim > 1 and not any(word in name for word in skip)}
+    optimizer = paddle.optimizer.AdamW(
+        rate,
+        settings["beta1"],
+        settings["beta2"],
+        parameters=model.parameters(),
+        weight_decay=settings["weight_decay"],
+        apply_decay_param_fun=decayed.__contains__,
+    )
+    return criterion, optimizer
+
+
 def build(args):
     logger.init_logger()
     config = parse_config(CONFIG)
     config["Arch"].update(class_num=len(PHOTOS), img_size=list(SIZE), drop_path_rate=0.0)
     config["Global"].update(to_static=args.mode != "dygraph", image_shape=[3] + list(SIZE))
     config["Optimizer"]["lr"].update(learning_rate=args.learning_rate, warmup_epoch=0)
-    model = build_model(config)
+    arch = {key: value for key, value in config["Arch"].items() if key not in ("name", "pretrained")}
+    model = SwinTransformerSOLIDER(**arch, **SHORT) if args.short else build_model(config)
     model.train()
-    criterion = build_loss(config["Loss"]["Train"])
-    optimizer, _ = build_optimizer(config["Optimizer"], 1, args.steps, [model])
+    parts = suite_parts if importlib.util.find_spec("ppcls.loss") else paddle_parts
+    criterion, optimizer = parts(config, model, args.steps)
     return Task(
         model=model,
-        loss=lambda logits, batch: criterion(logits, batch[1])["loss"],
+        loss=criterion,
         optimizer=optimizer,
         batches=crops(photographs()),
         apply_to_static=lambda model, mode: apply_to_static(config, model),
@@ -72,4 +111,5 @@ def build(args):
 if __name__ == "__main__":
     options = parser()
     options.add_argument("--learning-rate", type=float, default=2e-4)
+    options.add_argument("--short", action="store_true", help="a smaller network of the same class")
     main(build, options)

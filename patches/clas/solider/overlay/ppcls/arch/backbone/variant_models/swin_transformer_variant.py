@@ -47,12 +47,17 @@ def pad_map(x, resolution, multiple):
     Returns:
         x: (B, H', W', C)
     """
-    H, W = resolution
-    bottom, right = round_up(H, multiple) - H, round_up(W, multiple) - W
-    if bottom == 0 and right == 0:
-        return x
-    # the form for all axes: Paddle2ONNX takes no data_format of the other
-    return F.pad(x, [0, 0, 0, bottom, 0, right, 0, 0])
+    for axis in (1, 2):
+        size = resolution[axis - 1]
+        missing = round_up(size, multiple) - size
+        if missing > 0:
+            shape = [-1] * 4
+            shape[axis] = missing
+            # not F.pad: SOT of Paddle 2.6 cannot translate the gradient of its form for all axes, and Paddle2ONNX takes
+            # no data_format of the other
+            line = x[:, :1] if axis == 1 else x[:, :, :1]
+            x = paddle.concat([x, paddle.zeros_like(line).expand(shape)], axis)
+    return x
 
 
 def softplus(x):
@@ -107,7 +112,6 @@ class PaddedSwinTransformerBlock(SwinTransformerBlock):
         window_size (int): Window size. Default: 7
         kwargs: The other arguments of SwinTransformerBlock.
     """
-    shrink_window = False
 
     def __init__(self,
                  dim,
@@ -117,7 +121,8 @@ class PaddedSwinTransformerBlock(SwinTransformerBlock):
                  **kwargs):
         padded = tuple(
             round_up(size, window_size) for size in input_resolution)
-        super().__init__(dim, padded, num_heads, window_size, **kwargs)
+        super().__init__(
+            dim, padded, num_heads, window_size, shrink_window=False, **kwargs)
         self.input_resolution = input_resolution
         # the mask follows from the image size, so a checkpoint must not hold it
         self.register_buffer("attn_mask", self.attn_mask, persistable=False)
@@ -161,11 +166,11 @@ class SOLIDERLayer(BasicLayer):
         downsample (nn.Layer | None, optional): PaddedPatchMerging takes its place if it is not None. Default: None
         kwargs: The other arguments of BasicLayer.
     """
-    block_class = PaddedSwinTransformerBlock
 
     def __init__(self, downsample=None, **kwargs):
         super().__init__(
             downsample=None if downsample is None else PaddedPatchMerging,
+            block_class=PaddedSwinTransformerBlock,
             **kwargs)
 
     def forward(self, x):
@@ -222,7 +227,6 @@ class SwinTransformerSOLIDER(SwinTransformer):
     Raises:
         ValueError: If img_size is not positive, or semantic_weight is not in [0, 1].
     """
-    layer_class = SOLIDERLayer
 
     def __init__(self,
                  img_size=224,
@@ -255,7 +259,8 @@ class SwinTransformerSOLIDER(SwinTransformer):
             window_size=window_size,
             drop_rate=drop_rate,
             attn_drop_rate=attn_drop_rate,
-            drop_path_rate=drop_path_rate)
+            drop_path_rate=drop_path_rate,
+            layer_class=SOLIDERLayer)
         self.image_size = image_size
         self.padding = [
             0, self.patch_embed.img_size[1] - image_size[1], 0,
