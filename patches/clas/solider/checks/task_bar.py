@@ -4,7 +4,7 @@
 
 reprod_log, the measure of the suite, takes the mean of the absolute difference; the global feature is held to 1e-6 on its
 maximum, too. What float32 itself allows stands beside it: how far the reference in float32 is from the reference in float64.
-table.md holds all of it by size and output, worst over image sizes and semantic weights.
+table.md holds all of it by size and output, worst over image sizes and semantic weights; outputs.md every output by itself.
 """
 
 import argparse
@@ -25,8 +25,8 @@ HEAD = (
 
 
 def measure(one):
-    """{output: [largest value, max abs, mean abs, max rel, max and mean of the control]}, the worst of all runs of a set."""
-    worst = {name: np.zeros(6) for name in OUTPUTS}
+    """[largest value, max abs, mean abs, max rel, max and mean of the control] as {output: worst of all runs} and {key: row}."""
+    worst, rows = {name: np.zeros(6) for name in OUTPUTS}, {}
     for key, value in reference_set.run_forward(one):
         name = key.rpartition(".")[2]
         if name not in worst:
@@ -35,7 +35,12 @@ def measure(one):
         gap, scale = np.abs(got.astype(np.float64) - want), np.abs(want).max()
         row = [scale, gap.max(), gap.mean(), gap.max() / scale, one.precision[key]["max_abs_diff"], control_mean(one, key)]
         worst[name] = np.maximum(worst[name], row)
-    return worst
+        rows[key] = row
+    return worst, rows
+
+
+def line(name, output, row):
+    return "| %s | %s | %.2f | %s |\n" % (name, output, row[0], " | ".join("%.1e" % value for value in row[1:]))
 
 
 def control_mean(one, key):
@@ -52,16 +57,18 @@ def control_mean(one, key):
 def main():
     args = arguments(parser=argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter))
     reference = args.reference or os.path.join(os.path.dirname(HERE), "reference")
-    metrics, table = {}, HEAD
+    metrics, table, full = {}, HEAD, HEAD
     for one in reference_set.find(reference):
-        worst = measure(one)
+        worst, rows = measure(one)
         one.forget()
         metrics["mean_abs." + one.name] = max(row[2] for row in worst.values())
         metrics["global_max_abs." + one.name] = worst["global"][1]
         metrics["max_abs." + one.name] = max(row[1] for row in worst.values())
         metrics["reference_float32_max_abs." + one.name] = max(row[4] for row in worst.values())
-        for name, row in worst.items():
-            table += "| %s | %s | %.2f | %s |\n" % (one.name, name, row[0], " | ".join("%.1e" % v for v in row[1:]))
+        table += "".join(line(one.name, name, row) for name, row in worst.items())
+        full += "".join(line(one.name, key, row) for key, row in rows.items())
+    with open(os.path.join(args.out, "outputs.md"), "w") as stream:
+        stream.write(full)
     with open(os.path.join(args.out, "table.md"), "w") as stream:
         stream.write(table)
     print(table)
