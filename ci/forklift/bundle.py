@@ -55,7 +55,7 @@ def body(house: House, branch: FeatureBranch, report: Report, pictures: list[str
         pictures=pictures,
         unverified=[row for row in report.results if row.outcome is not Outcome.PASSED],
         Outcome=Outcome,
-        tolerances=[(spec.label, entry) for spec in change.file.check for entry in spec.tolerance],
+        tolerances=[(spec.label, entry) for spec in change.file.checks for entry in spec.tolerance],
     )
 
 

@@ -138,11 +138,11 @@ class CheckSpec(Manifest, frozen=True):
 
 
 class SweepSpec(Manifest, frozen=True):
-    """[sweep] of change.toml: the script that runs one row, and the limits of a row."""
+    """[sweep] of change.toml: the script that runs one row, the limits of a row, and the rows that are checks as well."""
 
     script: str
     rows: str = "models.toml"
-    modes: tuple[str, ...] = ("dygraph", "ast", "sot")
+    modes: tuple[Literal["dygraph", "ast", "sot"], ...] = ("dygraph", "ast", "sot")
     timeout_s: int = 300
     memory_gb: float = 8.0
     ci_rows: list[str] = []
@@ -162,6 +162,19 @@ class ChangeFile(Manifest, frozen=True):
     after: list[str] = []
     check: list[CheckSpec] = []
     sweep: SweepSpec | None = None
+
+    @property
+    def checks(self) -> list[CheckSpec]:
+        """Every [[check]], then the sample of the sweep's rows that each run trains, not only the sweep."""
+        return [*self.check, *(self._row(self.sweep, name) for name in self.sweep.ci_rows)] if self.sweep else self.check
+
+    @staticmethod
+    def _row(sweep: SweepSpec, name: str) -> CheckSpec:
+        modes = tuple(mode for mode in sweep.modes if mode != "dygraph")
+        kind: CheckKind = "loss_consistency"
+        return CheckSpec(
+            kind=kind, name=f"row-{name}", script=sweep.script, args=["--row", name], modes=modes, timeout_s=sweep.timeout_s
+        )
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -185,7 +198,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class BaseTree(msgspec.Struct, frozen=True):
-    """A commit to build on, in a git directory. `missing` are blobs that this copy lacks."""
+    """A commit to build on, in a git directory."""
 
     kind: BaseKind
     suite: Suite
@@ -193,7 +206,6 @@ class BaseTree(msgspec.Struct, frozen=True):
     commit: str
     tree: str
     label: str
-    missing: frozenset[str] = frozenset()
 
 
 class FeatureBranch(msgspec.Struct, frozen=True):

@@ -27,7 +27,6 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int = 1
     use_cache: bool = True
     only: tuple[str, ...] = ()
-    failed: tuple[str, ...] = ()
     reference: Path | None = None
 
 
@@ -89,7 +88,7 @@ def _checks(house: House, branch: FeatureBranch, options: Options, tell: Listene
     side_by_side = [spec for spec in specs if spec.kind != "benchmark"]
     results = [*shell.in_threads(options.jobs, one, side_by_side), *map(alone, (s for s in specs if s.kind == "benchmark"))]
     done = {result.check: result for result in results}
-    return lines + [done[spec.label] for spec in branch.change.file.check if spec.label in done]
+    return lines + [done[spec.label] for spec in branch.change.file.checks if spec.label in done]
 
 
 def _incomplete(branch: FeatureBranch, left_out: list[str]) -> CheckResult:
@@ -99,14 +98,14 @@ def _incomplete(branch: FeatureBranch, left_out: list[str]) -> CheckResult:
 
 
 def _chosen(change: Change, options: Options) -> Iterable[CheckSpec]:
-    wanted = set(options.only) | set(options.failed)
-    return [spec for spec in change.file.check if not wanted or spec.label in wanted or spec.kind in wanted]
+    wanted = set(options.only)
+    return [spec for spec in change.file.checks if not wanted or spec.label in wanted or spec.kind in wanted]
 
 
 def _workspace(house: House, branch: FeatureBranch, options: Options) -> tuple[Workspace, list[str]]:
     python = environment.ensure(house, branch.base.suite, options.paddle)
     directory, left_out = workspace.lay_out(house, branch.base, branch.head, branch.tree, branch.change.id)
-    compare = any(spec.compare_base for spec in branch.change.file.check)
+    compare = any(spec.compare_base for spec in branch.change.file.checks)
     place = Workspace(
         branch,
         directory,
@@ -154,4 +153,4 @@ def _skip(base: BaseTree, spec: CheckSpec, paddle: str) -> tuple[Reason, str] | 
 def all_changes(house: House, ids: list[str]) -> list[Change]:
     """The named changes, costliest first, so that the long ones do not come last."""
     rows = changes.select(house, ids)
-    return sorted(rows, key=lambda change: -sum(spec.cost_s for spec in change.file.check))
+    return sorted(rows, key=lambda change: -sum(spec.cost_s for spec in change.file.checks))

@@ -38,7 +38,7 @@ def run(
     _refuse_unknown_checks(rows, chosen)
     _refuse_unknown_paddle(rows, chosen)
     for change in rows:
-        with guard.only_run(here, change.id), console.progress(change.id, len(change.file.check) + 1):
+        with guard.only_run(here, change.id), console.progress(change.id, len(change.file.checks) + 1):
             report, built = pipeline.run(here, change, chosen, console.result)
             report, target = _bundled(here, built, report, console) if bundled and built else (report, None)
         if record and built:
@@ -109,7 +109,7 @@ def _short(here: House, path: Path) -> str:
 
 
 def _refuse_unknown_checks(rows: list[Change], chosen: pipeline.Options) -> None:
-    known = {word for change in rows for spec in change.file.check for word in (spec.label, spec.kind)}
+    known = {word for change in rows for spec in change.file.checks for word in (spec.label, spec.kind)}
     for word in chosen.only:
         if word not in known:
             raise UsageError(f"no check {word!r}", [("have", " ".join(sorted(known)))], "--only NAME")

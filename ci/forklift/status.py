@@ -51,7 +51,7 @@ def _file(change: Change) -> Path:
 def record(change: Change, report: Report, base_kind: str) -> None:
     """Keep the outcome of every check of this run as committed evidence; checks that this run left out stay as they were."""
     legs, name = recorded(change), f"{base_kind}, paddle {report.paddle}"
-    present = {spec.label for spec in change.file.check}
+    present = {spec.label for spec in change.file.checks}
     earlier = {label: row for label, row in legs[name].checks.items() if label in present} if name in legs else {}
     rows = {
         r.check: Recorded(r.outcome.value, r.summary, r.reason.value if r.reason else "")

@@ -33,9 +33,9 @@ def commits(house: House, change: Change) -> Iterator[str]:
 
 def checks(house: House, change: Change) -> Iterator[str]:
     """Labels are unique, scripts exist, each kind has what it needs."""
-    labels = [spec.label for spec in change.file.check]
+    labels = [spec.label for spec in change.file.checks]
     yield from (f"two checks are called {label!r}" for label in sorted({x for x in labels if labels.count(x) > 1}))
-    for spec in change.file.check:
+    for spec in change.file.checks:
         if spec.kind in _SCRIPTED and not (change.directory / spec.script).is_file():
             yield f"check {spec.label}: no script {spec.script or '(none named)'}"
         if spec.kind in ("alignment", "export_parity") and not spec.stages:
@@ -52,7 +52,7 @@ def checks(house: House, change: Change) -> Iterator[str]:
 def reasons(house: House, change: Change) -> Iterator[str]:
     """A tolerance looser than the default has a reason of substance."""
     loosest = max(rtol for rtol, _ in [*DEFAULTS.values(), OTHER_STAGE])
-    for spec in change.file.check:
+    for spec in change.file.checks:
         if spec.kind == "loss_consistency" and spec.rtol > 1e-5 and len(spec.why) < 20:
             yield f"check {spec.label}: rtol {spec.rtol:g} is looser than 1e-5 without a why"
         for entry in spec.tolerance:

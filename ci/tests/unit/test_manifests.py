@@ -84,3 +84,17 @@ def test_malformed_author_is_refused(toy, monkeypatch, named):
     toy.change()
     ran = toy.cli("build", "toy-linear")
     assert (ran.status, "FORKLIFT_AUTHOR" in ran.err) == (2, True)
+
+
+def test_rows_of_a_sweep_that_ci_runs_are_checks(toy):
+    directory = toy.change(scripts={"row.py": ""})
+    with (directory / "change.toml").open("a") as stream:
+        stream.write('[sweep]\nscript = "checks/row.py"\nmodes = ["dygraph", "ast"]\nci_rows = ["vgg"]\n')
+    [spec] = toy.load().file.checks
+    assert (spec.label, spec.kind, spec.args, spec.modes, spec.steps) == (
+        "row-vgg",
+        "loss_consistency",
+        ["--row", "vgg"],
+        ("ast",),
+        50,
+    )

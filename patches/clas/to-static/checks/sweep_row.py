@@ -35,11 +35,22 @@ def read_row(name):
     sys.exit("no row %r in models.toml; the rows are: %s" % (name, ", ".join(r["id"] for r in rows)))
 
 
+def config_file(row):
+    """The suite's config; where the base has none (a release from the package index), the settings of it that matter here."""
+    path = row["config"] or row["config_of"]
+    if os.path.isfile(path):
+        return path
+    own = os.path.join(HERE, "configs", row["id"] + ".yaml")
+    if not os.path.isfile(own):
+        sys.exit("row %s needs %s; next: run it on the fork (make fork-clas)" % (row["id"], path))
+    return own
+
+
 def read_config(row):
     """The suite's config of a row with its overrides, without pretrained weights (there is no network to fetch them)."""
     from ppcls.utils.config import AttrDict, get_config
 
-    config = get_config(row["config"] or row["config_of"], row.get("overrides"), show=False)
+    config = get_config(config_file(row), row.get("overrides"), show=False)
     if not row["config"]:  # a model class without a training config of its own: the settings of its sibling
         config["Arch"] = AttrDict(name=row["arch"], class_num=config["Arch"]["class_num"])
     config["Global"]["image_shape"] = row["size"]
@@ -130,11 +141,52 @@ def build_batches(row, config):
     return batches
 
 
+def trainer_parts():
+    """The suite's builders of loss and optimizer; a release from the package index ships the models without them."""
+    try:
+        from ppcls.loss import build_loss
+        from ppcls.optimizer import build_optimizer
+
+        return build_loss, build_optimizer
+    except ImportError:
+        return plain_loss, plain_optimizer
+
+
+def plain_loss(config):
+    """Cross entropy with the label smoothing of the config, in the form of the suite's CombinedLoss."""
+    from paddle.nn import functional as F
+
+    unknown = [name for item in config for name in item if name != "CELoss"]
+    if unknown:
+        sys.exit("the base has no ppcls.loss, and %s is not cross entropy; next: run the row on the fork" % ", ".join(unknown))
+    smoothing = config[0]["CELoss"].get("epsilon") or 0.0
+
+    def loss(out, label):
+        target = F.one_hot(label.reshape([-1]), out.shape[-1])
+        return {"loss": F.cross_entropy(out, F.label_smooth(target, epsilon=smoothing), soft_label=True)}
+
+    return loss
+
+
+def plain_optimizer(config, epochs, step_each_epoch, models):
+    """Momentum with the momentum, decay and first learning rate of the config."""
+    import paddle
+
+    if config["name"] != "Momentum":
+        sys.exit("the base has no ppcls.optimizer, and %s is not Momentum; next: run the row on the fork" % config["name"])
+    regularizer = config.get("regularizer") or {}
+    optimizer = paddle.optimizer.Momentum(
+        float(config["lr"]["learning_rate"]),
+        config["momentum"],
+        models[0].parameters(),
+        weight_decay=float(regularizer.get("coeff", 0)) or None,
+    )
+    return [optimizer], None
+
+
 def build(args):
     import paddle
     from ppcls.arch import apply_to_static, build_model
-    from ppcls.loss import build_loss
-    from ppcls.optimizer import build_optimizer
     from ppcls.utils import logger
     from ppcls.utils.ema import ExponentialMovingAverage
 
@@ -146,6 +198,7 @@ def build(args):
     config = read_config(row)
     model = build_model(config, "train")
     model.train()
+    build_loss, build_optimizer = trainer_parts()
     loss = build_loss(config["Loss"]["Train"])
     unlabelled = build_loss(config["UnLabelLoss"]["Train"]) if "UnLabelLoss" in config else None
     optimizers, _ = build_optimizer(config["Optimizer"], config["Global"]["epochs"], 100, [model, loss])
