@@ -1,0 +1,280 @@
+"""Speed and memory beside PyTorch `transformers`, on this machine's CPU. Not run by the harness: PyTorch is no part of the suite's
+environment.
+
+Both sides have the same weights: `transformers` writes a model of random weights with `save_pretrained`, and the port's own
+`convert_weights.py` reads that directory. Every side is a process of its own with the same number of threads; they run one after
+the other, turn by turn, so that a load from outside meets both. Before anything is timed, logits and generated ids are compared.
+
+    python bench_torch.py --out DIR --torch_python VENV/bin/python [--rounds 15] [--threads 1]
+
+Run it in a work tree with the change applied, by the suite's Python, with PYTHONPATH as the harness sets it.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+SIDES = ("paddle", "torch")
+BATCH, TEXT, IMAGE, QUERIES, VOCAB, TOKEN = 4, 24, 112, 16, 4000, 3999
+CONFIG = {
+    "vision_config": {
+        "hidden_size": 256,
+        "intermediate_size": 1024,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 8,
+        "image_size": IMAGE,
+        "patch_size": 14,
+        "initializer_range": 0.02,
+    },
+    "qformer_config": {
+        "vocab_size": 1000,
+        "hidden_size": 192,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 6,
+        "intermediate_size": 768,
+        "encoder_hidden_size": 256,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+    },
+    "num_query_tokens": QUERIES,
+    "image_token_index": TOKEN,
+}
+TEXTS = {
+    "opt": {
+        "model_type": "opt",
+        "vocab_size": VOCAB,
+        "hidden_size": 384,
+        "ffn_dim": 1536,
+        "num_hidden_layers": 8,
+        "num_attention_heads": 8,
+        "word_embed_proj_dim": 384,
+        "max_position_embeddings": 256,
+        "dropout": 0.0,
+    },
+    "t5": {
+        "model_type": "t5",
+        "vocab_size": VOCAB,
+        "d_model": 384,
+        "d_kv": 48,
+        "d_ff": 1024,
+        "num_layers": 6,
+        "num_heads": 8,
+        "feed_forward_proj": "gated-gelu",
+        "dropout_rate": 0.0,
+        "tie_word_embeddings": False,
+        "decoder_start_token_id": 0,
+        "bos_token_id": 0,
+    },
+}
+TASKS = ("forward", "image", "train step", "greedy", "beam 5")
+
+
+def inputs():
+    draw = np.random.default_rng(75)
+    image = np.full([BATCH, QUERIES], TOKEN)
+    ids = np.concatenate([image, draw.integers(4, VOCAB - 100, [BATCH, TEXT])], axis=1)
+    return {
+        "pixel_values": draw.standard_normal([BATCH, 3, IMAGE, IMAGE]).astype("float32"),
+        "qformer_input_ids": draw.integers(4, 1000, [BATCH, TEXT]),
+        "qformer_attention_mask": np.ones([BATCH, TEXT], "int64"),
+        "input_ids": ids,
+        "attention_mask": np.ones_like(ids),
+        "labels": ids.copy(),
+    }
+
+
+def torch_side(kind, args):
+    import torch
+    from transformers import InstructBlipConfig, InstructBlipForConditionalGeneration
+
+    torch.set_num_threads(args.threads)
+    path = os.path.join(args.out, "hf_" + kind)
+    if not os.path.isdir(path):
+        torch.manual_seed(75)
+        model = InstructBlipForConditionalGeneration(InstructBlipConfig(**CONFIG, text_config=TEXTS[kind]))
+        with torch.no_grad():
+            for value in model.parameters():  # wide weights: ids then depend on the input
+                value.add_(0.05 * torch.randn_like(value))
+        model.save_pretrained(path)
+    model = InstructBlipForConditionalGeneration.from_pretrained(path).eval()
+    model.generation_config.eos_token_id = None
+    given = {key: torch.from_numpy(value) for key, value in inputs().items()}
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    prompt = {key: value for key, value in given.items() if key != "labels"}
+    start = 1 if kind == "t5" else given["input_ids"].shape[1]
+
+    def generate(beams):
+        ids = model.generate(**prompt, max_new_tokens=args.tokens, num_beams=beams, do_sample=False, pad_token_id=1)
+        return ids[:, start:].numpy()
+
+    def image():
+        with torch.no_grad():
+            seen = model.vision_model(given["pixel_values"]).last_hidden_state
+            queries = model.query_tokens.expand(BATCH, -1, -1)
+            mask = torch.cat([torch.ones(BATCH, QUERIES, dtype=torch.int64), given["qformer_attention_mask"]], 1)
+            out = model.qformer(
+                input_ids=given["qformer_input_ids"],
+                attention_mask=mask,
+                query_embeds=queries,
+                encoder_hidden_states=seen,
+                encoder_attention_mask=torch.ones(seen.shape[:-1], dtype=torch.int64),
+            )
+            return model.language_projection(out.last_hidden_state[:, :QUERIES]).numpy()
+
+    def forward():
+        with torch.no_grad():
+            return model(**given).logits.numpy()
+
+    def step():
+        loss = model(**given).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return np.array([float(loss)])
+
+    runs = dict(zip(TASKS, (forward, image, step, lambda: generate(1), lambda: generate(5))))
+    return runs, f"torch {torch.__version__}"
+
+
+def paddle_side(kind, args):
+    import paddle
+
+    sys.path.insert(0, os.path.join(os.getcwd(), "paddlemix", "examples", "instructblip"))
+    import convert_weights
+    from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGeneration
+
+    path = os.path.join(args.out, "pd_" + kind)
+    if not os.path.isdir(path):
+        convert_weights.main(["hf", os.path.join(args.out, "hf_" + kind), path])
+    model = InstructBlipForConditionalGeneration.from_pretrained(path)
+    model.eval()
+    given = {key: paddle.to_tensor(value) for key, value in inputs().items()}
+    optimizer = paddle.optimizer.SGD(0.0, parameters=model.parameters())
+    prompt = {key: value for key, value in given.items() if key != "labels"}
+
+    def generate(beams):
+        return model.generate(**prompt, max_new_tokens=args.tokens, num_beams=beams, eos_token_id=-1)[0].numpy()
+
+    def image():
+        with paddle.no_grad():
+            keys = ("pixel_values", "qformer_input_ids", "qformer_attention_mask")
+            return model.image_features(*[given[key] for key in keys])[0].numpy()
+
+    def forward():
+        with paddle.no_grad():
+            return model(**given).logits.numpy()
+
+    def step():
+        loss = model(**given).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.clear_grad()
+        return np.array([float(loss)])
+
+    runs = dict(zip(TASKS, (forward, image, step, lambda: generate(1), lambda: generate(5))))
+    return runs, f"paddle {paddle.__version__}"
+
+
+def worker(args):
+    """Builds one side; each line on stdin names a task, each answer is its milliseconds by the clock and of the CPU."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    runs, version = (torch_side if args.worker == "torch" else paddle_side)(args.kind, args)
+    print(version, file=answers, flush=True)
+    for line in sys.stdin:
+        word, task = line.strip().split(" ", 1)
+        if word == "save":
+            np.save(os.path.join(args.out, f"{args.kind}_{args.worker}_{task.replace(' ', '_')}.npy"), runs[task]())
+            print("saved", file=answers, flush=True)
+        elif word == "memory":
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, file=answers, flush=True)
+        else:
+            start, cpu = time.perf_counter(), time.process_time()
+            runs[task]()
+            print((time.perf_counter() - start) * 1e3, (time.process_time() - cpu) * 1e3, file=answers, flush=True)
+
+
+def measure(kind, args):
+    workers, versions = {}, {}
+    environment = dict(os.environ, OMP_NUM_THREADS=str(args.threads), MKL_NUM_THREADS=str(args.threads))
+    for side in reversed(SIDES):  # torch writes the weights
+        python = args.torch_python if side == "torch" else sys.executable
+        words = [python, os.path.abspath(__file__), "--out", args.out, "--worker", side, "--kind", kind]
+        words += ["--threads", str(args.threads), "--tokens", str(args.tokens)]
+        log = open(os.path.join(args.out, f"{kind}_{side}.log"), "w")
+        clean = environment if side != "torch" else {k: v for k, v in environment.items() if k != "PYTHONPATH"}
+        workers[side] = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=clean)
+        versions[side] = workers[side].stdout.readline().strip()
+        if not versions[side]:
+            raise SystemExit(f"{side} did not start; next: read {log.name}")
+
+    def ask(side, words):
+        print(words, file=workers[side].stdin, flush=True)
+        return workers[side].stdout.readline().split()
+
+    result = {"versions": versions, "agreement": {}, "tasks": {}}
+    for task in TASKS:
+        made = {}
+        for side in SIDES:
+            ask(side, "save " + task)
+            path = os.path.join(args.out, f"{kind}_{side}_{task.replace(' ', '_')}.npy")
+            made[side] = np.load(path)
+        gap = np.abs(made["paddle"].astype("float64") - made["torch"]).max() / max(np.abs(made["torch"]).max(), 1e-30)
+        result["agreement"][task] = float(gap)
+    for task in TASKS:
+        samples = {side: {"wall": [], "cpu": []} for side in SIDES}
+        for number in range(args.warmup + args.rounds):
+            for side in SIDES[number % 2 :] + SIDES[: number % 2]:
+                spent = ask(side, "run " + task)
+                if number >= args.warmup:
+                    samples[side]["wall"].append(float(spent[0]))
+                    samples[side]["cpu"].append(float(spent[1]))
+        row = {}
+        for clock in ("wall", "cpu"):
+            each = np.array(samples["paddle"][clock]) / np.array(samples["torch"][clock])
+            row[clock] = {
+                "paddle_ms": float(np.median(samples["paddle"][clock])),
+                "torch_ms": float(np.median(samples["torch"][clock])),
+                "ratio_median_min_max": [float(value) for value in (np.median(each), each.min(), each.max())],
+            }
+        result["tasks"][task] = row
+        print(kind, task, {c: [round(v, 2) for v in row[c]["ratio_median_min_max"]] for c in row}, flush=True)
+    result["peak_memory_mb"] = {side: float(ask(side, "memory now")[0]) for side in SIDES}
+    for process in workers.values():
+        process.stdin.close()
+        process.wait()
+    print(kind, "agreement", result["agreement"], "memory", result["peak_memory_mb"], flush=True)
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--torch_python", help="a Python that has torch and transformers")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--tokens", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--warmup", type=int, default=2)
+    parser.add_argument("--worker", choices=SIDES)
+    parser.add_argument("--kind", choices=sorted(TEXTS))
+    args = parser.parse_args()
+    if args.worker:
+        return worker(args)
+    if not args.torch_python:
+        parser.error("--torch_python VENV/bin/python is needed")
+    os.makedirs(args.out, exist_ok=True)
+    result = {"batch": BATCH, "threads": args.threads, "rounds": args.rounds, "new_tokens": args.tokens, "models": {}}
+    for kind in sorted(TEXTS):
+        result["models"][kind] = measure(kind, args)
+    with open(os.path.join(args.out, "benchmark_torch.json"), "w") as stream:
+        json.dump(result, stream, indent=1)
+
+
+if __name__ == "__main__":
+    main()

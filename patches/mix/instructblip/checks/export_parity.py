@@ -1,0 +1,45 @@
+"""The exported image encoder, Q-Former and projection equal the dygraph model: Paddle Inference and ONNX, several sizes of batch and
+text, padding in the text."""
+
+import os
+import sys
+
+import numpy as np
+import paddle
+from common import build, reference
+
+from alignment.exporting import onnx_session, predict, predictor, save_static, to_onnx
+from alignment.record import Recorder, arguments
+
+sys.path.insert(0, os.path.join(os.getcwd(), "paddlemix", "examples", "instructblip"))
+FILES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "reference")
+
+
+def main():
+    args = arguments()
+    from export import ImageFeatures, input_spec
+
+    recorder = Recorder(args.out)
+    model = build(*reference(args.reference or FILES, "opt")[:2])
+    part = ImageFeatures(model)
+    part.eval()
+    path = save_static(part, input_spec(model.config), os.path.join(args.out, "static"))
+    program = predictor(path)
+    session = onnx_session(to_onnx(path))
+    for rows, length in ((1, 1), (2, 7), (3, 12)):
+        draw = np.random.default_rng(rows)
+        arrays = {
+            "pixel_values": draw.standard_normal([rows, 3, 42, 42]).astype("float32"),
+            "qformer_input_ids": draw.integers(4, 60, [rows, length]),
+            "qformer_attention_mask": (np.arange(length) < draw.integers(1, length + 1, [rows, 1])).astype("int64"),
+        }
+        with paddle.no_grad():
+            want = part(*[paddle.to_tensor(value) for value in arrays.values()]).numpy()
+        recorder.add("inference", f"inference.{rows}x{length}", predict(program, arrays)[0], want)
+        names = [value.name for value in session.get_inputs()]
+        recorder.add("onnx", f"onnx.{rows}x{length}", session.run(None, {name: arrays[name] for name in names})[0], want)
+    recorder.write()
+
+
+if __name__ == "__main__":
+    main()

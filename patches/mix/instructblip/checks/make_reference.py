@@ -1,0 +1,288 @@
+"""Makes the reference set with PyTorch and `transformers`. Not run by the harness: neither is part of the suite's environment.
+
+    python make_reference.py --out reference --golden GOLDEN_MM
+
+GOLDEN_MM holds `instructblip_opt` and `instructblip_t5` (config.json, manifest.json, golden.npz: inputs, outputs, norms of gradients,
+losses of SGD, generated ids; transformers 4.57.6). This script repeats them, and adds for both and for a LLaMA model: every gradient
+(float64), outputs in float64, more generation (end tokens, penalties, early stopping, several answers), candidate losses, the
+nucleus filter, another image size, and the image processor. Weights follow from names: ci/alignment/seeding.py.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+
+import numpy as np
+import torch
+import transformers
+from PIL import Image
+from transformers import BlipImageProcessor, InstructBlipConfig, InstructBlipForConditionalGeneration
+from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "..", "ci"))
+from alignment import seeding  # noqa: E402
+
+INPUTS = ("pixel_values", "qformer_input_ids", "qformer_attention_mask", "input_ids", "attention_mask", "labels")
+MOST = 128  # elements of a gradient that are stored
+CASES = [
+    {"num_beams": 1, "eos": True},
+    {"num_beams": 1, "eos": True, "min_length": 5},
+    {"num_beams": 1, "repetition_penalty": 1.5},
+    {"num_beams": 3, "eos": True},
+    {"num_beams": 3, "eos": True, "length_penalty": -1.0},
+    {"num_beams": 3, "eos": True, "length_penalty": 2.0, "early_stopping": True},
+    {"num_beams": 4, "eos": True, "early_stopping": "never", "num_return_sequences": 3},
+    {"num_beams": 5, "eos": True, "min_length": 2, "repetition_penalty": 1.3, "num_return_sequences": 2},
+    {"num_beams": 2, "eos": False, "length_penalty": 0.0, "num_return_sequences": 2},
+]
+LLAMA = {
+    "model_type": "llama",
+    "vocab_size": 100,
+    "hidden_size": 48,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 64,
+    "rms_norm_eps": 1e-6,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "tie_word_embeddings": False,
+}
+
+
+def kind_of(name):
+    """Kind of a parameter of the LLaMA part."""
+    if "norm" in name:
+        return "norm_weight"
+    return "embedding" if "embed_tokens" in name else "linear"
+
+
+def seeded_model(config, manifest, dtype):
+    config = InstructBlipConfig.from_dict({k: v for k, v in config.items() if k != "transformers_version"})
+    config._attn_implementation = "eager"
+    for part in (config.vision_config, config.qformer_config, config.text_config):
+        part._attn_implementation = "eager"
+    model = InstructBlipForConditionalGeneration(config)
+    own = dict(model.named_parameters())
+    want = {entry["name"] for entry in manifest["parameters"]}
+    assert set(own) == want, (sorted(set(own) ^ want))[:8]
+    with torch.no_grad():
+        for name, value in seeding.parameters(dict(manifest, tied={})):
+            own[name].copy_(torch.from_numpy(value))
+    model.generation_config.eos_token_id = None
+    return model.to(dtype).eval()
+
+
+def put(store, key, value):
+    """A tensor in full, or every n-th element with shape, stride."""
+    value = np.ascontiguousarray(value)
+    stride = -(-value.size // MOST)
+    if stride == 1:
+        store[key] = value
+    else:
+        store[key] = value.reshape(-1)[::stride]
+        store[key + "__shape"], store[key + "__stride"] = np.array(value.shape), np.array(stride)
+
+
+def inputs_of(golden, dtype, names=INPUTS):
+    made = {name: torch.from_numpy(golden[name]) for name in names}
+    made["pixel_values"] = made["pixel_values"].to(dtype)
+    return made
+
+
+def outputs(model, golden, dtype):
+    out = model(**inputs_of(golden, dtype))
+    features = model.language_projection(out.qformer_outputs.last_hidden_state[:, : model.config.num_query_tokens])
+    values = {
+        "vision_last_hidden_state": out.vision_outputs.last_hidden_state,
+        "vision_pooler_output": out.vision_outputs.pooler_output,
+        "qformer_last_hidden_state": out.qformer_outputs.last_hidden_state,
+        "language_model_inputs": features,
+        "logits": out.logits,
+        "loss": out.loss.reshape(1),
+    }
+    return out.loss, {key: value.detach().numpy() for key, value in values.items()}
+
+
+def sgd(config, manifest, golden, dtype, rate):
+    model = seeded_model(config, manifest, dtype)
+    losses = []
+    for step in range(6):
+        loss, _ = outputs(model, golden, dtype)
+        losses.append(float(loss))
+        if step < 5:
+            model.zero_grad()
+            loss.backward()
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter -= rate * parameter.grad
+    return np.array(losses)
+
+
+def generated(model, golden, eos, options):
+    options = dict(options)
+    encoder_decoder = not model.config.use_decoder_only_language_model
+    prompt = 1 if encoder_decoder else golden["gen_input_ids"].shape[1]
+    names = ("pixel_values", "qformer_input_ids", "qformer_attention_mask")
+    made = inputs_of(golden, torch.float32, names)
+    if options.pop("eos", False):
+        options["eos_token_id"] = eos
+    if "min_length" in options:
+        options["min_new_tokens"] = options.pop("min_length")
+    ids = model.generate(
+        **made,
+        input_ids=torch.from_numpy(golden["gen_input_ids"]),
+        attention_mask=torch.from_numpy(golden["gen_attention_mask"]),
+        max_new_tokens=10,
+        pad_token_id=model.config.text_config.pad_token_id,
+        do_sample=False,
+        return_dict_in_generate=True,
+        output_scores=options["num_beams"] > 1,
+        **options,
+    )
+    scores = ids.sequences_scores.numpy() if options["num_beams"] > 1 else np.zeros(0, np.float32)
+    return ids.sequences.numpy()[:, prompt:], scores
+
+
+@torch.no_grad()
+def ranked(model, golden, candidates):
+    """Summed cross entropy of each candidate after each prompt, [N, K]; the candidates one by one, no padding among them."""
+    made = inputs_of(golden, torch.float32, ("pixel_values", "qformer_input_ids", "qformer_attention_mask"))
+    losses = np.zeros([len(golden["gen_input_ids"]), len(candidates)])
+    for column, candidate in enumerate(candidates):
+        candidate = torch.tensor([c for c in candidate if c != -100])
+        for row in range(len(losses)):
+            one = {name: value[row : row + 1] for name, value in made.items()}
+            ids = torch.from_numpy(golden["gen_input_ids"])[row : row + 1]
+            mask = torch.from_numpy(golden["gen_attention_mask"])[row : row + 1]
+            if model.config.use_decoder_only_language_model:
+                whole = torch.cat([ids, candidate[None]], 1)
+                labels = torch.cat([torch.full_like(ids, -100), candidate[None]], 1)
+                mask = torch.cat([mask, torch.ones_like(candidate[None])], 1)
+            else:
+                whole, labels = ids, candidate[None]
+            out = model(**one, input_ids=whole, attention_mask=mask, labels=labels)
+            losses[row, column] = float(out.loss) * len(candidate)
+    return losses
+
+
+def case(name, config, manifest, golden, out):
+    extra, again, precision, first = {}, {}, {}, {}  # again: what the golden set holds already
+    for dtype, suffix in ((torch.float32, ""), (torch.float64, "__f64")):
+        model = seeded_model(config, manifest, dtype)
+        loss, values = outputs(model, golden, dtype)
+        if suffix:
+            for key, value in values.items():
+                put(extra, key + suffix, value)
+                precision[key] = float(np.abs(value - golden[key]).max())
+        for key, value in values.items():
+            if key in golden:
+                precision["repeat." + key + suffix] = float(np.abs(value - golden[key]).max())
+            else:
+                golden[key] = value
+        model.zero_grad()
+        loss.backward()
+        gradients = {key: value.grad.numpy() for key, value in model.named_parameters()}
+        for key, value in gradients.items():
+            put(extra, "grad." + key + suffix, value)
+        if suffix:
+            scale = max(np.abs(value).max() for value in gradients.values())
+            precision["grad"] = max(
+                float(np.abs(first[key] - value).max() / max(np.abs(value).max(), 1e-3 * scale)) for key, value in gradients.items()
+            )
+        first = gradients
+    for rate, key in ((0.01, "sgd_losses"), (0.001, "sgd_losses_lr1e-3")):
+        for dtype, suffix in ((torch.float32, ""), (torch.float64, "__f64")):
+            (extra if suffix or key not in golden else again)[key + suffix] = sgd(config, manifest, golden, dtype, rate)
+        here = {**extra, **again}[key]
+        precision[key] = float(np.abs(here - extra[key + "__f64"]).max())
+        if key in golden:
+            precision["repeat." + key] = float(np.abs(here - golden[key]).max())
+    model = seeded_model(config, manifest, torch.float32)
+    if "gen_sequences" not in golden:
+        free, _ = generated(model, golden, None, {"num_beams": 1})
+        golden["gen_sequences"], golden["gen_eos_token_id"] = free, np.array([free[0, 3]])
+        golden["gen_beam3_sequences"], _ = generated(model, golden, None, {"num_beams": 3})
+    eos = int(golden["gen_eos_token_id"][0])
+    for number, options in enumerate(CASES):
+        ids, scores = generated(model, golden, eos, options)
+        extra[f"case{number}.ids"], extra[f"case{number}.scores"] = ids, scores
+    candidates = np.array([[7, 8, -100], [9, -100, -100], [11, 12, 13], [14, 15, -100]])
+    extra["candidates"], extra["candidate_losses"] = candidates, ranked(model, golden, candidates)
+    image = seeding.seeded("instructblip.larger", (1, 3, 56, 70), "normal")
+    with torch.no_grad():
+        larger = model.vision_model(torch.from_numpy(image), interpolate_pos_encoding=True).last_hidden_state.numpy()
+    extra["larger_image"] = larger
+    np.savez_compressed(os.path.join(out, f"{name}.npz"), **golden)
+    np.savez_compressed(os.path.join(out, f"{name}.extra.npz"), **extra)
+    for what, value in (("config", config), ("manifest", manifest), ("precision", precision)):
+        with open(os.path.join(out, f"{name}.{what}.json"), "w") as stream:
+            json.dump(value, stream, **({"indent": 1} if what == "precision" else {"separators": (",", ":")}))
+    print(name, {key: f"{value:.1e}" for key, value in precision.items()})
+
+
+def llama(opt, opt_manifest, opt_golden):
+    """Configuration, manifest and inputs of a model like the OPT one with LLaMA as its language model."""
+    config = dict(opt, text_config=LLAMA)
+    model = InstructBlipForConditionalGeneration(InstructBlipConfig.from_dict(config))
+    known = {entry["name"]: entry for entry in opt_manifest["parameters"]}
+    entries = [
+        known.get(name, {"name": name, "shape": list(value.shape), "kind": kind_of(name)})
+        for name, value in model.named_parameters()
+    ]
+    manifest = {"salt": "", "parameters": entries, "tied": {}, "grad_order": [entry["name"] for entry in entries]}
+    keep = (*INPUTS, "gen_input_ids", "gen_attention_mask")
+    golden = {key: opt_golden[key].copy() for key in keep}
+    for key in ("input_ids", "gen_input_ids"):  # OPT pads with 1, LLaMA with 0
+        mask = golden["attention_mask" if key == "input_ids" else "gen_attention_mask"]
+        golden[key][mask == 0] = 0
+    return config, manifest, golden
+
+
+def others(out):
+    """The filters of sampling, and the image processor."""
+    made = {"logits": 3 * seeding.seeded("instructblip.logits", (4, 50), "normal")}
+    scores = torch.from_numpy(made["logits"])
+    made["top_p_0.8"] = TopPLogitsWarper(0.8)(None, scores).numpy()
+    made["top_k_7"] = TopKLogitsWarper(7)(None, scores).numpy()
+    made["top_k_12_top_p_0.5"] = TopPLogitsWarper(0.5)(None, TopKLogitsWarper(12)(None, scores)).numpy()
+    processor = BlipImageProcessor(
+        size={"height": 42, "width": 42},
+        image_mean=[0.48145466, 0.4578275, 0.40821073],
+        image_std=[0.26862954, 0.26130258, 0.27577711],
+    )
+    for number, (height, width) in enumerate(((120, 90), (33, 71), (42, 42))):
+        picture = Image.fromarray(seeding.smooth_image(f"instructblip.picture{number}", height, width))
+        made[f"picture{number}"] = processor(picture, return_tensors="np")["pixel_values"][0]
+    np.savez_compressed(os.path.join(out, "others.npz"), **made)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--golden", required=True)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    print("torch", torch.__version__, "transformers", transformers.__version__, "numpy", np.__version__)
+    sets = {}
+    for name in ("opt", "t5"):
+        folder = os.path.join(args.golden, f"instructblip_{name}")
+        with open(os.path.join(folder, "config.json")) as stream:
+            config = json.load(stream)
+        manifest = seeding.read_manifest(os.path.join(folder, "manifest.json"))
+        sets[name] = config, manifest, dict(np.load(os.path.join(folder, "golden.npz")))
+    sets["llama"] = llama(*sets["opt"])
+    for name, (config, manifest, golden) in sets.items():
+        case(name, config, manifest, golden, args.out)
+    others(args.out)
+    for folder, file in (("minigpt4", "vqa_accuracy.json"), ("minigpt4", "caption_metrics.json")):
+        shutil.copy(os.path.join(args.golden, folder, file), os.path.join(args.out, file))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,397 @@
+# Copyright (c) 2023 PaddlePaddle Authors. All Rights Reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+import os
+import sys
+import tempfile
+import unittest
+
+import numpy as np
+import paddle
+from paddlemix.metrics import instructblip_metrics as metrics
+from paddlemix.models.instructblip.configuration import (
+    InstructBlipConfig,
+    InstructBlipQFormerConfig,
+    InstructBlipVisionConfig,
+)
+from paddlemix.models.instructblip.convert import ConversionError, convert_state
+from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGeneration
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import instructblip_testing as tiny  # noqa: E402
+
+
+def full_scores(model, given, answer):
+    """Scores of every step without a cache: the whole input is read again for each token."""
+    made = []
+    for length in range(len(answer)):
+        new = paddle.to_tensor(np.array([answer[:length]], "int64").reshape([1, -1]))
+        call = dict(given)
+        if model.language_model.is_encoder_decoder:
+            start = paddle.full([1, 1], model.language_model.start_token_id, "int64")
+            call["decoder_input_ids"] = paddle.concat([start, new], axis=1)
+        else:
+            call["input_ids"] = paddle.concat([call["input_ids"], new], axis=1)
+            call["attention_mask"] = paddle.concat([call["attention_mask"], paddle.ones_like(new)], axis=1)
+        made.append(model(**call).logits[0, -1].numpy())
+    return np.stack(made)
+
+
+class ConfigurationTest(unittest.TestCase):
+    def test_round_trip(self):
+        for kind in tiny.KINDS:
+            config = tiny.config(kind)
+            with tempfile.TemporaryDirectory() as folder:
+                config.save_pretrained(folder)
+                again = InstructBlipConfig.from_pretrained(folder)
+                vision = InstructBlipVisionConfig.from_pretrained(folder)
+                qformer = InstructBlipQFormerConfig.from_pretrained(folder)
+            self.assertEqual(again.text_config.model_type, kind)
+            self.assertEqual(again.text_config.to_dict(), config.text_config.to_dict())
+            self.assertEqual(vision.to_dict(), config.vision_config.to_dict())
+            self.assertEqual(qformer.to_dict(), config.qformer_config.to_dict())
+            self.assertEqual(again.num_query_tokens, tiny.QUERIES)
+            self.assertEqual(again.use_decoder_only_language_model, kind != "t5")
+
+    def test_published_sizes(self):
+        config = InstructBlipConfig()
+        self.assertEqual(config.vision_config.num_hidden_layers, 39)
+        self.assertEqual(config.qformer_config.vocab_size, 30523)
+        self.assertEqual(config.qformer_config.encoder_hidden_size, config.vision_config.hidden_size)
+
+    def test_refusals(self):
+        with self.assertRaisesRegex(ValueError, "gpt.*opt, t5, llama"):
+            InstructBlipConfig(text_config={"model_type": "gpt"})
+        with self.assertRaisesRegex(ValueError, "multiple"):
+            InstructBlipVisionConfig(hidden_size=10, num_attention_heads=4)
+        with self.assertRaisesRegex(ValueError, "absolute"):
+            InstructBlipQFormerConfig(position_embedding_type="relative_key")
+
+
+class ModelTest(unittest.TestCase):
+    def test_shapes_and_saving(self):
+        for kind in tiny.KINDS:
+            model, given = tiny.model(kind), tiny.inputs(kind)
+            labels = given["input_ids"][:, tiny.QUERIES :]
+            out = model(**given, labels=labels)
+            length = labels.shape[1] + (0 if kind == "t5" else tiny.QUERIES)
+            self.assertEqual(out.logits.shape, [2, length, 100])
+            self.assertEqual(out.language_model_inputs.shape, [2, tiny.QUERIES, 32])
+            self.assertEqual(out.vision_outputs.last_hidden_state.shape, [2, 5, 24])
+            self.assertEqual(out.qformer_outputs.last_hidden_state.shape, [2, tiny.QUERIES + 6, 16])
+            with tempfile.TemporaryDirectory() as folder:
+                model.save_pretrained(folder)
+                again = InstructBlipForConditionalGeneration.from_pretrained(folder)
+            again.eval()
+            np.testing.assert_array_equal(again(**given, labels=labels).logits.numpy(), out.logits.numpy())
+
+    def test_tuple(self):
+        model, given = tiny.model(), tiny.inputs()
+        self.assertEqual(len(model(**given, return_dict=False)), 1)
+        loss, logits = model(**given, labels=given["input_ids"], return_dict=False)
+        self.assertEqual(loss.shape, [])
+        self.assertEqual(logits.shape[0], 2)
+
+    def test_every_parameter_learns(self):
+        for kind in tiny.KINDS:
+            model, given = tiny.model(kind), tiny.inputs(kind)
+            model(**given, labels=given["input_ids"][:, tiny.QUERIES :]).loss.backward()
+            idle = {
+                name
+                for name, value in model.named_parameters()
+                if value.grad is None or not np.any(value.grad.numpy())
+            }
+            # the text rows of the Q-Former's last layer go nowhere
+            last = {name for name, _ in model.named_parameters() if name.startswith(("qformer.encoder.layer.2.",))}
+            last = {name for name in last if ".2.intermediate." in name or ".2.output." in name}
+            idle = {name for name in idle if "embed_tokens" not in name and "position_embeddings" not in name}
+            self.assertEqual(idle, last)
+
+    def test_freeze(self):
+        model, given = tiny.model(), tiny.inputs()
+        model.freeze()
+        model(**given, labels=given["input_ids"]).loss.backward()
+        for name, value in model.named_parameters():
+            trained = not name.startswith(("vision_model.", "language_model."))
+            self.assertEqual(value.grad is not None, trained, name)
+
+    def test_instruction_changes_the_image(self):
+        model, given = tiny.model(), tiny.inputs()
+        one = model.image_features(given["pixel_values"], given["qformer_input_ids"])[0].numpy()
+        two = model.image_features(given["pixel_values"], given["qformer_input_ids"] + 1)[0].numpy()
+        none = model.image_features(given["pixel_values"])[0].numpy()
+        self.assertGreater(np.abs(one - two).max(), 1e-3)
+        self.assertGreater(np.abs(one - none).max(), 1e-3)
+
+    def test_padding_of_the_instruction_is_not_seen(self):
+        model, given = tiny.model(), tiny.inputs()
+        ids = given["qformer_input_ids"]
+        longer = paddle.concat([ids, paddle.full([2, 3], 7, "int64")], axis=1)
+        mask = paddle.concat([paddle.ones_like(ids), paddle.zeros([2, 3], "int64")], axis=1)
+        one = model.image_features(given["pixel_values"], ids, paddle.ones_like(ids))[0].numpy()
+        two = model.image_features(given["pixel_values"], longer, mask)[0].numpy()
+        np.testing.assert_allclose(one, two, atol=1e-5)
+
+    def test_placeholders_or_none(self):
+        """The image in the places of its token, and before the text: the same model."""
+        for kind in tiny.KINDS:
+            model, given = tiny.model(kind), tiny.inputs(kind)
+            labels = given["input_ids"][:, tiny.QUERIES :]
+            one = model(**given, labels=labels).logits.numpy()
+            model.config.image_token_index = None
+            given["input_ids"], given["attention_mask"] = labels, paddle.ones_like(labels)
+            np.testing.assert_allclose(model(**given, labels=labels).logits.numpy(), one, atol=1e-5)
+
+    def test_wrong_number_of_placeholders(self):
+        model, given = tiny.model(), tiny.inputs()
+        given["input_ids"] = given["input_ids"][:, 1:]
+        given["attention_mask"] = given["attention_mask"][:, 1:]
+        with self.assertRaisesRegex(ValueError, r"\[3, 3\] image tokens \(id 99\).*4 queries"):
+            model(**given)
+
+    def test_wrong_image_size(self):
+        model, given = tiny.model(), tiny.inputs()
+        given["pixel_values"] = paddle.zeros([2, 3, 42, 42])
+        with self.assertRaisesRegex(ValueError, "42x42.*28x28"):
+            model(**given)
+        out = model(**given, interpolate_pos_encoding=True)
+        self.assertEqual(out.vision_outputs.last_hidden_state.shape[1], 10)
+
+    def test_frames(self):
+        """A video's features are those of its frames, one after the other."""
+        model, given = tiny.model(), tiny.inputs(batch=3)
+        video = given["pixel_values"].unsqueeze(0)
+        ids = given["qformer_input_ids"][:1]
+        features = model.image_features(video, ids)[0].numpy()
+        apart = model.image_features(given["pixel_values"], ids.expand([3, -1]))[0].numpy()
+        np.testing.assert_allclose(features.reshape(apart.shape), apart, atol=1e-6)
+
+
+class GenerationTest(unittest.TestCase):
+    def test_cache(self):
+        """Greedy search takes the best token of scores that no cache was used for, and says their log-probability."""
+        for kind in tiny.KINDS:
+            model, given = tiny.model(kind), tiny.inputs(kind, batch=1)
+            ids, score = model.generate(**given, max_new_tokens=6, eos_token_id=-1)
+            scores = full_scores(model, given, ids[0].tolist())
+            self.assertEqual(scores.argmax(axis=1).tolist(), ids[0].tolist())
+            chances = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+            self.assertAlmostEqual(float(chances.max(axis=1).sum()), float(score), places=3)
+
+    def test_left_padding(self):
+        for kind in ("opt", "llama"):
+            model, given = tiny.model(kind), tiny.inputs(kind, batch=1)
+            ids, _ = model.generate(**given, max_new_tokens=6, eos_token_id=-1)
+            pad = paddle.full([1, 3], 1, "int64")
+            given["input_ids"] = paddle.concat([pad, given["input_ids"]], axis=1)
+            given["attention_mask"] = paddle.concat([paddle.zeros_like(pad), given["attention_mask"]], axis=1)
+            again, _ = model.generate(**given, max_new_tokens=6, eos_token_id=-1)
+            self.assertEqual(ids.tolist(), again.tolist())
+
+    def test_batch(self):
+        """Rows do not see each other, with beams either."""
+        for kind in tiny.KINDS:
+            model, given = tiny.model(kind), tiny.inputs(kind)
+            for beams in (1, 3):
+                both, _ = model.generate(**given, max_new_tokens=5, eos_token_id=-1, num_beams=beams)
+                for row in range(2):
+                    one = {key: value[row : row + 1] for key, value in given.items()}
+                    ids, _ = model.generate(**one, max_new_tokens=5, eos_token_id=-1, num_beams=beams)
+                    self.assertEqual(ids[0].tolist(), both[row].tolist())
+
+    def test_many_beams_find_the_best(self):
+        """With as many beams as there are answers of two tokens' length, the best of all is found."""
+        model, given = tiny.model(vocab_size=12, image_token=None), tiny.inputs(batch=1, image_token=None)
+        given["input_ids"] = given["input_ids"] % 12
+        _, best = model.generate(**given, num_beams=12, max_new_tokens=2, eos_token_id=-1, length_penalty=0.0)
+        scores = {}
+        for first in range(12):
+            step = full_scores(model, given, [first, 0])
+            chances = step - np.log(np.exp(step).sum(axis=1, keepdims=True))
+            scores.update({(first, second): chances[0, first] + chances[1, second] for second in range(12)})
+        self.assertAlmostEqual(float(best), max(scores.values()), places=4)
+
+    def test_end_token(self):
+        model, given = tiny.model(), tiny.inputs()
+        ids, _ = model.generate(**given, max_new_tokens=6, eos_token_id=-1)
+        end = int(ids[0, 1])
+        stopped, _ = model.generate(**given, max_new_tokens=6, eos_token_id=end, pad_token_id=1)
+        row = stopped[0].tolist()
+        self.assertEqual(row[:2], ids[0, :2].tolist())
+        self.assertEqual(set(row[2:]) - {1}, set())
+        longer, _ = model.generate(**given, max_new_tokens=6, eos_token_id=end, min_length=4)
+        self.assertNotIn(end, longer[0, :4].tolist())
+
+    def test_sampling(self):
+        model, given = tiny.model(), tiny.inputs()
+        greedy, _ = model.generate(**given, max_new_tokens=5, eos_token_id=-1)
+        narrow, _ = model.generate(**given, max_new_tokens=5, eos_token_id=-1, do_sample=True, top_p=1e-6)
+        self.assertEqual(greedy.tolist(), narrow.tolist())
+        paddle.seed(1)
+        one, _ = model.generate(**given, max_new_tokens=5, eos_token_id=-1, do_sample=True, num_return_sequences=3)
+        self.assertEqual(one.shape, [6, 5])
+        paddle.seed(1)
+        two, _ = model.generate(**given, max_new_tokens=5, eos_token_id=-1, do_sample=True, num_return_sequences=3)
+        self.assertEqual(one.tolist(), two.tolist())
+        self.assertGreater(len({tuple(row) for row in one.tolist()}), 2)
+
+    def test_refusals(self):
+        model, given = tiny.model(), tiny.inputs()
+        for options, words in (
+            ({"beams": 3}, "knows no beams"),
+            ({"num_beams": 3, "do_sample": True}, "sampling"),
+            ({"num_beams": 2, "num_return_sequences": 3}, "above num_beams"),
+            ({"top_p": 0.0}, "top_p"),
+        ):
+            with self.assertRaisesRegex(ValueError, words):
+                model.generate(**given, **options)
+
+    def test_candidates(self):
+        """Losses of candidates are those of the model that reads prompt and candidate at once."""
+        for kind in tiny.KINDS:
+            model, given = tiny.model(kind), tiny.inputs(kind, batch=1)
+            candidates = paddle.to_tensor([[5, 6, -100], [7, -100, -100], [8, 9, 10]])
+            losses = model.predict_class(candidates, **given).numpy()[0]
+            for row, loss in zip(candidates.tolist(), losses):
+                row = [token for token in row if token != -100]
+                scores = full_scores(model, given, row + [0])[: len(row)]
+                chances = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+                self.assertAlmostEqual(-sum(chances[i, token] for i, token in enumerate(row)), float(loss), places=3)
+
+
+HF_NAMES = {  # names here -> names of transformers, for what is not the same
+    "opt": (
+        ("language_model.opt.embeddings.word_embeddings.", "language_model.model.decoder.embed_tokens."),
+        ("language_model.opt.embeddings.position_embeddings.", "language_model.model.decoder.embed_positions."),
+        ("language_model.opt.", "language_model.model."),
+        (".norm1.", ".self_attn_layer_norm."),
+        (".norm2.", ".final_layer_norm."),
+        (".linear1.", ".fc1."),
+        (".linear2.", ".fc2."),
+    ),
+    "t5": (("language_model.t5.", "language_model."),),
+    "llama": (("language_model.llama.", "language_model.model."),),
+}
+
+
+def hf_state(model, kind):
+    """The model's weights as a file of transformers would hold them."""
+    made = {}
+    linear = {name for name, layer in model.named_sublayers() if isinstance(layer, paddle.nn.Linear)}
+    linear.add("language_model.lm_head")
+    for name, value in model.named_parameters():
+        array = value.numpy()
+        array = array.T if name.rpartition(".")[0] in linear and array.ndim == 2 else array
+        if name.startswith("language_model."):
+            for ours, theirs in HF_NAMES[kind]:
+                name = name.replace(ours, theirs)
+        made[name] = array
+    return made
+
+
+class ConverterTest(unittest.TestCase):
+    def test_hf(self):
+        for kind in tiny.KINDS:
+            model = tiny.model(kind)
+            state = hf_state(model, kind)
+            state["qformer.embeddings.position_ids"] = np.arange(5)
+            made = convert_state(state, model)
+            for name, value in model.named_parameters():
+                np.testing.assert_array_equal(made[name], value.numpy())
+
+    def test_errors_name_the_tensors(self):
+        model = tiny.model()
+        state = hf_state(model, "opt")
+        with self.assertRaisesRegex(ConversionError, "no rule takes: language_model.new.weight"):
+            convert_state({**state, "language_model.new.weight": np.zeros(3)}, model)
+        short = {key: value for key, value in state.items() if key != "language_projection.bias"}
+        with self.assertRaisesRegex(ConversionError, "nothing in the file fills: language_projection.bias"):
+            convert_state(short, model)
+        with self.assertRaisesRegex(ConversionError, r"query_tokens has the shape \[1, 3, 16\].*\[1, 4, 16\]"):
+            convert_state({**state, "query_tokens": np.zeros([1, 3, 16])}, model)
+
+    def test_tied(self):
+        model = tiny.model()
+        state = hf_state(model, "opt")
+        table = state["language_model.model.decoder.embed_tokens.weight"]
+        convert_state({**state, "language_model.lm_head.weight": table}, model)
+        with self.assertRaisesRegex(ConversionError, "lm_head.weight is not equal to"):
+            convert_state({**state, "language_model.lm_head.weight": table + 1}, model)
+
+    def test_lavis(self):
+        """Names of LAVIS with queries' and values' biases apart; the block after the last one is left out."""
+        model = tiny.model()
+        bias = model.vision_model.encoder.layers[0].self_attn.qkv.bias.numpy()
+        for layer in model.vision_model.encoder.layers:
+            value = layer.self_attn.qkv.bias.numpy()
+            value[24:48] = 0  # LAVIS has no bias of the keys
+            layer.self_attn.qkv.bias.set_value(paddle.to_tensor(value))
+        swaps = (
+            ("vision_model.post_layernorm.", "ln_vision."),
+            ("vision_model.embeddings.class_embedding", "visual_encoder.cls_token"),
+            ("vision_model.embeddings.position_embedding", "visual_encoder.pos_embed"),
+            ("vision_model.embeddings.patch_embedding.", "visual_encoder.patch_embed.proj."),
+            ("vision_model.encoder.layers.", "visual_encoder.blocks."),
+            (".layer_norm1.", ".norm1."),
+            (".layer_norm2.", ".norm2."),
+            (".self_attn.projection.", ".attn.proj."),
+            (".self_attn.qkv.", ".attn.qkv."),
+            (".attention.attention.", ".attention.self."),
+            (".crossattention.attention.", ".crossattention.self."),
+            ("qformer.embeddings.layernorm.", "qformer.embeddings.LayerNorm."),
+            ("qformer.", "Qformer.bert."),
+            ("language_projection.", "opt_proj."),
+            ("language_model.", "opt_model."),
+        )
+        state = {}
+        for name, value in hf_state(model, "opt").items():
+            for theirs, lavis in swaps:
+                name = name.replace(theirs, lavis) if name.startswith(theirs) or theirs[0] == "." else name
+            if name.endswith("attn.qkv.bias"):
+                stem = name[: -len("qkv.bias")]
+                state[stem + "q_bias"], state[stem + "v_bias"] = value[:24], value[48:]
+            else:
+                state[name] = value
+        state["visual_encoder.blocks.2.norm1.weight"] = np.zeros(24)
+        state["visual_encoder.norm.weight"] = np.zeros(24)
+        made = convert_state(state, model, "lavis")
+        for name, value in model.named_parameters():
+            np.testing.assert_array_equal(made[name], value.numpy())
+        self.assertEqual(len(bias), 72)
+        del state["visual_encoder.blocks.1.attn.v_bias"]
+        with self.assertRaisesRegex(ConversionError, "blocks.1.attn.v_bias"):
+            convert_state(state, model, "lavis")
+
+
+class MetricsTest(unittest.TestCase):
+    def test_vqa(self):
+        ten = ["yes"] * 8 + ["no"] * 2
+        self.assertEqual(metrics.vqa_accuracy("Yes.", ten), 1.0)
+        self.assertAlmostEqual(metrics.vqa_accuracy("no", ten), (8 * 2 + 2 * 1) / 30)
+        self.assertEqual(metrics.vqa_accuracy("a dog", ["dog"] * 10), 0.0)
+        self.assertEqual(metrics.vqa_accuracy("a dog", ["dog"] * 10, "lavis"), 1.0)
+        self.assertEqual(metrics.normalize_answer("The two men, dont run!"), "2 men don't run")
+
+    def test_others(self):
+        self.assertEqual(metrics.ivqa_accuracy("cat", ["cat", "dog", "car", "a", "b"]), 0.5)
+        self.assertEqual(metrics.exact_match("A cat.", ["cat"]), 1.0)
+        losses = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])
+        self.assertEqual(metrics.ranking_accuracy(losses, [0, 0]), 0.5)
+        self.assertAlmostEqual(metrics.mean_reciprocal_rank(losses, [1, 0]), (1 / 2 + 1 / 3) / 2)
+        self.assertEqual(metrics.roc_auc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]), 0.75)
+        with self.assertRaisesRegex(ValueError, "both labels"):
+            metrics.roc_auc([0.1, 0.2], [1, 1])
+
+
+if __name__ == "__main__":
+    unittest.main()
