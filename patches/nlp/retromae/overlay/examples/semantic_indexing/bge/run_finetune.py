@@ -1,0 +1,71 @@
+# Copyright (c) 2023 PaddlePaddle Authors. All Rights Reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Contrastive fine-tuning of a text encoder (jsonl with `query`, `pos`, `neg`, the format of FlagEmbedding).
+
+    python -u -m paddle.distributed.launch --gpus "0,1,2,3" run_finetune.py --model_name_or_path output/retromae \
+        --train_file train.jsonl --output_dir output/finetune --per_device_train_batch_size 128 --group_size 8 \
+        --temperature 0.02 --cross_device_negatives --gradient_cache_chunk 64 --learning_rate 1e-5 --num_train_epochs 1 --fp16
+"""
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+from paddlenlp.trainer import PdArgumentParser
+from paddlenlp.transformers import BertConfig, BertTokenizer
+from retriever.data import GroupCollator, GroupDataset, read_jsonl
+from retriever.modeling import EmbeddingModel
+from retriever.trainer import EmbeddingTrainer, EmbeddingTrainingArguments
+
+
+@dataclass
+class DataArguments:
+    model_name_or_path: str = field(metadata={"help": "A BERT of PaddleNLP, or a folder of one of the scripts here."})
+    train_file: str = field(metadata={"help": "jsonl with query, pos and neg."})
+    group_size: int = field(default=8, metadata={"help": "Passages a query: one positive, the others negatives."})
+    query_max_length: int = field(default=64, metadata={"help": "Tokens a query, with the special ones."})
+    passage_max_length: int = field(default=512, metadata={"help": "Tokens a passage, with the special ones."})
+    query_instruction: str = field(default="", metadata={"help": "Put before each query."})
+    passage_instruction: str = field(default="", metadata={"help": "Put before each passage."})
+    pooling: Optional[str] = field(
+        default=None, metadata={"help": "cls or mean. Default: the checkpoint's, else cls."}
+    )
+
+
+def main():
+    data, training = PdArgumentParser((DataArguments, EmbeddingTrainingArguments)).parse_args_into_dataclasses()
+    tokenizer = BertTokenizer.from_pretrained(data.model_name_or_path)
+    config = BertConfig.from_pretrained(data.model_name_or_path)
+    if data.pooling:
+        config.embedding_pooling = data.pooling
+    model = EmbeddingModel.from_pretrained(data.model_name_or_path, config=config)
+    dataset = GroupDataset(
+        read_jsonl(data.train_file, ("query", "pos")),
+        data.group_size,
+        data.query_instruction,
+        data.passage_instruction,
+        seed=training.seed + 1000 * training.process_index,
+    )
+    trainer = EmbeddingTrainer(
+        model=model,
+        args=training,
+        data_collator=GroupCollator(tokenizer, data.query_max_length, data.passage_max_length),
+        train_dataset=dataset,
+        tokenizer=tokenizer,
+    )
+    trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
+    trainer.save_model()
+
+
+if __name__ == "__main__":
+    main()
