@@ -1,0 +1,192 @@
+# Copyright (c) 2023 PaddlePaddle Authors. All Rights Reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+import contextlib
+import io
+import json
+import os
+import runpy
+import subprocess
+import sys
+import unittest
+from unittest import mock
+
+import numpy as np
+import paddle
+from bge_testing import FOLDER, ROOT, TEXTS, FolderTest, make_config, make_tokenizer
+from retriever import DygraphEncoder, EmbeddingModel, EmbeddingTrainer, InferenceEncoder, RetroMAEForPretraining
+from retriever.data import GroupCollator, GroupDataset, read_jsonl, write_jsonl
+from retriever.trainer import EmbeddingTrainingArguments
+
+
+class TrainingTest(FolderTest):
+    def group_batch(self, group=3, count=6):
+        rows = [{"query": text, "pos": [TEXTS[i - 1]], "neg": TEXTS[:2]} for i, text in enumerate(TEXTS[:count])]
+        dataset = GroupDataset(rows, group_size=group)
+        return GroupCollator(self.tokenizer, 8, 12)([dataset[i] for i in range(count)])
+
+    def trainer(self, model, **kwargs):
+        arguments = EmbeddingTrainingArguments(output_dir=os.path.join(self.folder, "out"), device="cpu", **kwargs)
+        return EmbeddingTrainer(model=model, args=arguments, tokenizer=self.tokenizer)
+
+
+class TestTrainer(TrainingTest):
+    def gradients(self, model, chunk, seed=7, **kwargs):
+        trainer = self.trainer(model, gradient_cache_chunk=chunk, **kwargs)
+        model.clear_gradients()
+        paddle.seed(seed)
+        loss = trainer.training_step(model, {k: paddle.to_tensor(v) for k, v in self.group_batch().items()})
+        return float(loss), {n: p.grad.numpy() for n, p in model.named_parameters() if p.grad is not None}
+
+    def test_cache_gives_the_gradients_of_the_whole_batch(self):
+        model = EmbeddingModel(make_config())
+        loss, want = self.gradients(model, 0)
+        for chunk in (1, 4, 100):
+            cached, got = self.gradients(model, chunk)
+            self.assertAlmostEqual(cached, loss, places=4)
+            self.assertEqual(sorted(got), sorted(want))
+            largest = max(np.abs(value).max() for value in want.values())
+            for name in want:
+                np.testing.assert_allclose(got[name], want[name], atol=1e-5 * largest, err_msg=name)
+
+    def test_cache_repeats_dropout(self):
+        model = EmbeddingModel(make_config(dropout=0.3))
+        whole, want = self.gradients(model, 100)  # two forward passes of queries, then passages
+        plain, direct = self.gradients(model, 0)
+        self.assertAlmostEqual(whole, plain, places=4)
+        largest = max(np.abs(value).max() for value in want.values())
+        for name in want:
+            np.testing.assert_allclose(want[name], direct[name], atol=1e-5 * largest, err_msg=name)
+
+    def test_accumulation_scales(self):
+        model = EmbeddingModel(make_config())
+        loss, want = self.gradients(model, 0)
+        half, got = self.gradients(model, 4, gradient_accumulation_steps=2)
+        self.assertAlmostEqual(half * 2, loss, places=4)
+        for name in want:
+            np.testing.assert_allclose(got[name] * 2, want[name], rtol=1e-3, atol=1e-4)
+
+    def test_pooler_is_left_alone(self):
+        model = EmbeddingModel(make_config())
+        _, got = self.gradients(model, 0)
+        self.assertFalse([name for name in got if "pooler" in name])
+
+    def test_both_scripts_train_mine_evaluate_export(self):
+        RetroMAEForPretraining(make_config()).save_pretrained(os.path.join(self.folder, "base"))
+        make_tokenizer(os.path.join(self.folder, "base"))
+        path = lambda name: os.path.join(self.folder, name)  # noqa: E731
+        write_jsonl(path("texts.jsonl"), [{"text": text} for text in TEXTS])
+        write_jsonl(path("train.jsonl"), [{"query": t, "pos": [t + " red"]} for t in TEXTS])
+        write_jsonl(path("corpus.jsonl"), [{"id": str(i), "text": t + " red"} for i, t in enumerate(TEXTS)])
+        write_jsonl(
+            path("queries.jsonl"), [{"id": str(i), "text": t, "relevant": [str(i)]} for i, t in enumerate(TEXTS)]
+        )
+        common = ["--device", "cpu", "--per_device_train_batch_size", "3", "--max_steps", "3", "--logging_steps", "1"]
+        self.run_script("run_retromae.py", "--model_name_or_path", path("base"), "--train_file", path("texts.jsonl"),
+                        "--output_dir", path("pretrained"), "--max_length", "16", *common)  # fmt: skip
+        self.run_script("run_mine.py", "--model_name_or_path", path("pretrained"), "--train_file", path("train.jsonl"),
+                        "--corpus_file", path("corpus.jsonl"), "--output_file", path("mined.jsonl"),
+                        "--first", "1", "--last", "5", "--count", "2")  # fmt: skip
+        mined = read_jsonl(path("mined.jsonl"), ("neg",))
+        self.assertTrue(all(len(row["neg"]) == 2 and row["pos"][0] not in row["neg"] for row in mined))
+        self.run_script("run_finetune.py", "--model_name_or_path", path("pretrained"), "--train_file",
+                        path("mined.jsonl"), "--output_dir", path("tuned"), "--group_size", "3", "--gradient_cache_chunk",
+                        "2", "--query_instruction", "the ", *common)  # fmt: skip
+        before = paddle.load(path("pretrained/model_state.pdparams"))
+        after = paddle.load(path("tuned/model_state.pdparams"))
+        name = "bert.encoder.layers.0.linear1.weight"
+        self.assertGreater(float((before[name] - after[name]).abs().max()), 0)
+        out = self.run_script("run_evaluate.py", "--model_name_or_path", path("tuned"), "--corpus_file",
+                              path("corpus.jsonl"), "--query_file", path("queries.jsonl"))  # fmt: skip
+        measures = json.loads(out[out.index("{\n") :])
+        self.assertGreater(measures["ndcg@10"], 0.3)
+        self.run_script("export_model.py", "--model_name_or_path", path("tuned"), "--output_dir", path("inference"))
+        ids = np.array([[2, 5, 7, 3]])
+        encoder = DygraphEncoder(EmbeddingModel.from_pretrained(path("tuned")))
+        got = InferenceEncoder(path("inference"))(ids, np.ones_like(ids))
+        np.testing.assert_allclose(got, encoder(ids, np.ones_like(ids)), atol=1e-5)
+
+    def run_script(self, script, *arguments):
+        """What `python script arguments` prints."""
+        printed = io.StringIO()
+        with mock.patch.object(sys, "argv", [script] + list(arguments)), contextlib.redirect_stdout(printed):
+            runpy.run_path(os.path.join(FOLDER, script), run_name="__main__")
+        return printed.getvalue()
+
+
+WORKER = """
+import sys
+sys.path.insert(0, {folder!r})
+import numpy as np, paddle, paddle.distributed as dist
+from retriever import EmbeddingModel, EmbeddingTrainer
+from retriever.trainer import EmbeddingTrainingArguments
+args = EmbeddingTrainingArguments(output_dir={out!r}, device="cpu", cross_device_negatives=True,
+                                  gradient_cache_chunk=int(sys.argv[1]))
+world, rank = dist.get_world_size(), dist.get_rank()
+model = EmbeddingModel.from_pretrained({model!r})
+trainer = EmbeddingTrainer(model=model, args=args)
+wrapped = trainer._wrap_model(model) if world > 1 else model
+optimizer = paddle.optimizer.SGD(0.05, parameters=[p for p in model.parameters() if not p.stop_gradient])
+batch = np.load({batch!r})
+losses = []
+for _ in range(3):
+    part = {{k: paddle.to_tensor(np.split(batch[k], world)[rank]) for k in batch.files}}
+    losses.append(float(trainer.training_step(wrapped, part)))
+    optimizer.step()
+    optimizer.clear_grad()
+state = {{n: v.numpy() for n, v in model.state_dict().items()}}
+np.savez({out!r} + "/%d_of_%d.npz" % (rank, world), losses=np.array(losses), **state)
+"""
+
+
+class TestTwoProcesses(TrainingTest):
+    """Two processes with gloo against one process with the joined batch."""
+
+    def run_workers(self, count, chunk, folder):
+        os.makedirs(folder, exist_ok=True)
+        script = os.path.join(self.folder, "worker.py")
+        with open(script, "w") as stream:
+            stream.write(WORKER.format(folder=FOLDER, out=folder, model=self.model, batch=self.batch))
+        launch = ["-m", "paddle.distributed.launch", "--nproc_per_node", str(count), "--log_dir", folder + "/log"]
+        command = [sys.executable] + (launch if count > 1 else []) + [script, str(chunk)]
+        paths = os.pathsep.join([ROOT, os.environ.get("PYTHONPATH", "")])
+        env = {
+            key: value for key, value in os.environ.items() if not key.startswith(("PADDLE_TRAINER", "CUDA_VISIBLE"))
+        }
+        done = subprocess.run(
+            command,
+            env=dict(env, PYTHONPATH=paths),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
+        self.assertEqual(done.returncode, 0, done.stdout[-3000:])
+        return [np.load(os.path.join(folder, "%d_of_%d.npz" % (rank, count))) for rank in range(count)]
+
+    def test_same_losses_and_weights(self):
+        self.model = os.path.join(self.folder, "model")
+        EmbeddingModel(make_config()).save_pretrained(self.model)
+        self.batch = os.path.join(self.folder, "batch.npz")
+        np.savez(self.batch, **self.group_batch())
+        (one,) = self.run_workers(1, 0, os.path.join(self.folder, "one"))
+        self.assertLess(one["losses"][-1], one["losses"][0])
+        for chunk in (0, 2):
+            for got in self.run_workers(2, chunk, os.path.join(self.folder, "two%d" % chunk)):
+                for name in one.files:
+                    np.testing.assert_allclose(got[name], one[name], rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+if __name__ == "__main__":
+    unittest.main()
