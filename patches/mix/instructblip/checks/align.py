@@ -5,6 +5,7 @@ In float64 the OPT model is compared as a whole; of the T5 and LLaMA models what
 computes their normalizations in float32 whatever the type.
 """
 
+import json
 import os
 
 import numpy as np
@@ -13,7 +14,7 @@ from common import INPUTS, build, prompts, reference, tensors
 from paddlemix.models.instructblip.convert import config_from_hf, convert_state, load_state
 from paddlemix.models.instructblip.generation import Decoding, filter_scores
 from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGeneration
-from paddlemix.processors.instructblip_processing import InstructBlipImageProcessor
+from paddlemix.processors.instructblip_processing import InstructBlipImageProcessor, InstructBlipProcessor
 from PIL import Image
 
 from alignment import porting, seeding
@@ -196,6 +197,33 @@ def others(recorder, directory):
         recorder.add("forward", f"picture{number}", processor(picture), want[f"picture{number}"][None])
 
 
+def tokens(recorder, directory):
+    """The processor's ids of texts with each tokenizer, from stored vocabularies."""
+    from paddlenlp.transformers import BertTokenizer, GPTTokenizer, LlamaTokenizer, T5Tokenizer
+
+    with open(os.path.join(directory, "tokens.json"), encoding="utf-8") as stream:
+        want = json.load(stream)
+    special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "bos_token": "</s>"}
+    files = {name: os.path.join(directory, name) for name in ("gpt.vocab.json", "gpt.merges.txt", "bert.vocab.txt")}
+    made = {
+        "opt": GPTTokenizer(files["gpt.vocab.json"], files["gpt.merges.txt"], add_bos_token=True, **special),
+        "t5": T5Tokenizer(os.path.join(directory, "t5.pieces.model"), extra_ids=0),
+        "llama": LlamaTokenizer(os.path.join(directory, "llama.pieces.model")),
+    }
+    made["llama"].pad_token = "<unk>"
+    for name, tokenizer in made.items():
+        bert = BertTokenizer(files["bert.vocab.txt"])
+        processor = InstructBlipProcessor(
+            InstructBlipImageProcessor(), tokenizer, bert, num_query_tokens=3, decoder_only=name != "t5"
+        )
+        for number, text in enumerate(want["texts"]):
+            out = processor(text=text, return_tensors="np")
+            image = [processor.image_token_id] * 3
+            recorder.add("tokens", f"{name}.text{number}", out["input_ids"][0], np.array(image + want["ids"][name][number]))
+            if name == "opt":
+                recorder.add("tokens", f"bert.text{number}", out["qformer_input_ids"][0], np.array(want["ids"]["bert"][number]))
+
+
 def main():
     def add(parser):
         parser.add_argument("--models", default="opt,t5,llama")
@@ -208,6 +236,7 @@ def main():
             Case(recorder, args.reference, name, dtype).run()
     others(recorder, args.reference)
     lavis(recorder, args.reference)
+    tokens(recorder, args.reference)
     recorder.write()
 
 

@@ -261,14 +261,73 @@ def others(out):
     np.savez_compressed(os.path.join(out, "others.npz"), **made)
 
 
+TEXTS = [
+    "What is unusual about this image?",
+    "Question: what color is the cat? Short answer:",
+    "a  red   dog, isn't it?",
+    'Based on the image, is this statement true or false? "it\'s 5:30" Answer:',
+    "caf\u00e9 \u4eba 42",
+]
+
+
+def tokens(out):
+    """Ids of texts by the slow tokenizers of `transformers`, from vocabularies that are made here and stored beside them."""
+    import sentencepiece
+    from transformers import BertTokenizer, GPT2Tokenizer, LlamaTokenizer, T5Tokenizer
+
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789?:.,\"'()"
+    words = sorted({word for text in TEXTS for word in text.lower().split() if word.isalpha()})
+    with open(os.path.join(out, "bert.vocab.txt"), "w", encoding="utf-8") as stream:
+        pieces = [*letters, *("##" + letter for letter in letters)]
+        stream.write("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words, *pieces]))
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [byte for byte in range(256) if byte not in plain]
+    names = {**{byte: chr(byte) for byte in plain}, **{byte: chr(256 + index) for index, byte in enumerate(rest)}}
+    space = names[32]
+    merges = [("t", "h"), ("th", "e"), (space, "the"), ("i", "s"), (space, "is"), ("a", "t"), (space, "a"), ("e", "r"), ("o", "r")]
+    vocab = ["<s>", "<pad>", "</s>", "<unk>", *names.values(), *("".join(pair) for pair in merges)]
+    with open(os.path.join(out, "gpt.vocab.json"), "w", encoding="utf-8") as stream:
+        json.dump({token: index for index, token in enumerate(vocab)}, stream)
+    with open(os.path.join(out, "gpt.merges.txt"), "w", encoding="utf-8") as stream:
+        stream.write("#version: 0.2\n" + "".join(" ".join(pair) + "\n" for pair in merges))
+    corpus = os.path.join(out, "corpus.txt")
+    with open(corpus, "w", encoding="utf-8") as stream:
+        stream.write("\n".join(TEXTS[:4] * 4))
+    for name, ids in (
+        ("t5", {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}),
+        ("llama", {"unk_id": 0, "bos_id": 1, "eos_id": 2}),
+    ):
+        fallback = {"byte_fallback": True, "vocab_size": 360} if name == "llama" else {"vocab_size": 110}
+        sentencepiece.SentencePieceTrainer.train(
+            input=corpus, model_prefix=os.path.join(out, name), hard_vocab_limit=False, minloglevel=2, **ids, **fallback
+        )
+        os.rename(os.path.join(out, name + ".model"), os.path.join(out, name + ".pieces.model"))
+        os.remove(os.path.join(out, name + ".vocab"))
+    os.remove(corpus)
+    special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "bos_token": "</s>"}
+    files = [os.path.join(out, name) for name in ("gpt.vocab.json", "gpt.merges.txt")]
+    made = {
+        "bert": BertTokenizer(os.path.join(out, "bert.vocab.txt")),
+        "opt": GPT2Tokenizer(*files, add_bos_token=True, **special),
+        "t5": T5Tokenizer(os.path.join(out, "t5.pieces.model"), extra_ids=0, legacy=True),
+        "llama": LlamaTokenizer(os.path.join(out, "llama.pieces.model"), legacy=True),
+    }
+    ids = {name: [tokenizer(text)["input_ids"] for text in TEXTS] for name, tokenizer in made.items()}
+    with open(os.path.join(out, "tokens.json"), "w", encoding="utf-8") as stream:
+        json.dump({"texts": TEXTS, "ids": ids}, stream)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", required=True)
     parser.add_argument("--golden", required=True)
+    parser.add_argument("--only_tokens", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     print("torch", torch.__version__, "transformers", transformers.__version__, "numpy", np.__version__)
+    if args.only_tokens:
+        return tokens(args.out)
     sets = {}
     for name in ("opt", "t5"):
         folder = os.path.join(args.golden, f"instructblip_{name}")
@@ -280,6 +339,7 @@ def main():
     for name, (config, manifest, golden) in sets.items():
         case(name, config, manifest, golden, args.out)
     others(args.out)
+    tokens(args.out)
     for folder, file in (("minigpt4", "vqa_accuracy.json"), ("minigpt4", "caption_metrics.json")):
         shutil.copy(os.path.join(args.golden, folder, file), os.path.join(args.out, file))
 

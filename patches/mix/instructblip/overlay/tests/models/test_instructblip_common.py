@@ -92,6 +92,11 @@ class InstructBlipQFormerModelTest(ModelTesterMixin, unittest.TestCase):
     def test_config(self):
         self.config_tester.run_common_tests()
 
+    def test_forward_signature(self):
+        for model_class in self.all_model_classes:
+            names = list(inspect.signature(model_class.forward).parameters)
+            self.assertEqual(names[1:3], ["query_embeds", "input_ids"])
+
 
 class RegistrationTest(unittest.TestCase):
     def test_names(self):
