@@ -95,16 +95,18 @@ def judge(matrix):
 
 def train(model, config, photos, steps):
     criterion = build_loss(config["Loss"]["Train"])
-    optimizer, _ = build_optimizer(config["Optimizer"], 1, steps, [model])
+    optimizers, rates = build_optimizer(config["Optimizer"], 1, steps, [model])
     losses = []
     model.train()
     for step in range(steps):
         images, labels = batch(photos, step)
         loss = criterion(model(images, labels), labels)["loss"]
         loss.backward()
-        optimizer.step()
-        optimizer.clear_grad()
-        optimizer._learning_rate.step()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.clear_grad()
+        for rate in rates:
+            rate.step()
         losses.append(float(loss))
     return losses
 

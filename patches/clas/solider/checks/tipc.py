@@ -100,7 +100,10 @@ def main():
     if missing:
         raise SystemExit("%s not in this tree: TIPC needs the fork base" % ", ".join(missing))
     for name in NEEDED:
-        (shutil.copytree if os.path.isdir(name) else shutil.copy)(name, os.path.join(tree, name))
+        if os.path.isdir(name):  # symlinks stay what they are: some of them point at a README that another suite has
+            shutil.copytree(name, os.path.join(tree, name), symlinks=True)
+        else:
+            shutil.copy(name, os.path.join(tree, name))
     make_archive(folder)
     for name in ("python", "python3", "python3.7"):
         program(os.path.join(programs, name), PYTHON % sys.executable)
