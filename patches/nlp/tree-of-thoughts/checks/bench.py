@@ -3,7 +3,13 @@
 - A batch of judgements as a level of the search makes them (each prompt is a long shared prefix and a few numbers): in one batch
   with the prefix kept, in one batch without, and one prompt at a time as the official code sends them.
 - Tokens per second of decoding: one step after the other in dygraph against the same step as a static graph.
+
+Strided views are off, as in real_model.py.
 """
+
+import os
+
+os.environ.setdefault("FLAGS_use_stride_kernel", "0")  # before paddle is imported
 
 import numpy as np
 import packages
@@ -51,7 +57,11 @@ def decoding(model, args):
             (completion,) = model.complete([Request("The capital of France is", batch, temperature=0, max_tokens=args.steps)])
             return completion
 
-        assert run("static").texts == run("dygraph").texts, "static and dygraph decode differently"
+        texts = run("static").texts
+        if model.engine.graph != "static":
+            print("this paddle cannot make the model a static graph; there is nothing to compare")
+            return rows
+        assert texts == run("dygraph").texts, "static and dygraph decode differently"
         samples = interleave({g: (lambda g=g: run(g)) for g in ("static", "dygraph")}, rounds=args.rounds, warmup=1)
         speed = {g: batch * args.steps / np.median(ms) * 1e3 for g, ms in samples.items()}
         name = "decode %d x %d tokens after %d (%.1f against %.1f tokens/s)" % (
@@ -62,10 +72,10 @@ def decoding(model, args):
 
 
 def options(parser):
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--choices", type=int, default=1, help="answers to each prompt")
     parser.add_argument("--tokens", type=int, default=4, help="tokens of an answer")
-    parser.add_argument("--steps", type=int, default=16, help="tokens decoded")
+    parser.add_argument("--steps", type=int, default=8, help="tokens decoded")
     parser.add_argument("--batches", type=int, nargs="*", default=[1, 8])
 
 

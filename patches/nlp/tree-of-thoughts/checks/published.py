@@ -219,8 +219,8 @@ def depth_first(task, confidences, published, prune):
 
 
 def verdicts(task, records, stride=1):
-    """Outputs judged, how many as logged, and the mean reward in per cent."""
-    judged = same = 0
+    """Outputs judged, how many as logged, the mean reward in per cent, and how many puzzles the best output solves."""
+    judged = same = solved = 0
     mean = []
     for record in records:
         index = record["idx"] * stride
@@ -228,8 +228,9 @@ def verdicts(task, records, stride=1):
         rewards = [drive(task.score(index, y), None)["r"] for y in record["ys"]]
         judged += len(rewards)
         same += sum(abs(a - b) < 1e-9 for a, b in zip(rewards, logged))
+        solved += max(rewards)
         mean.append(sum(rewards) / len(rewards))
-    return {"outputs": judged, "identical": same, "mean_percent": 100 * sum(mean) / len(mean)}
+    return {"outputs": judged, "identical": same, "mean_percent": 100 * sum(mean) / len(mean), "solved": solved}
 
 
 def main():

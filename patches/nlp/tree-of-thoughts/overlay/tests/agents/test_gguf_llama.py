@@ -18,8 +18,6 @@ import unittest
 
 import numpy as np
 import paddle
-from paddlenlp.transformers import LlamaForCausalLM
-
 from paddlenlp.experimental.agents.language_models import LanguageModelError
 from paddlenlp.experimental.agents.language_models.gguf_llama import (
     _save_tokenizer,
@@ -27,6 +25,8 @@ from paddlenlp.experimental.agents.language_models.gguf_llama import (
     llama_state,
     load_tokenizer,
 )
+from paddlenlp.experimental.agents.language_models.local import _context
+from paddlenlp.transformers import LlamaForCausalLM
 
 LAYERS, HIDDEN, HEADS, KV_HEADS, INNER, VOCABULARY = 2, 32, 4, 2, 40, 50
 FIELDS = {
@@ -136,6 +136,14 @@ class WeightsTest(unittest.TestCase):
                 swapped[name] = rows.swapaxes(1, 2).reshape(weights[name].shape)
         self.assertGreater(np.abs(self.logits(swapped) - want).max(), 1e-2)
         self.assertGreater(np.abs(gguf_forward(weights, self.ids, base=10000.0) - want).max(), 1e-3)
+
+    def test_the_context_is_the_files(self):
+        """The scaling that stands for the rotary base must neither widen the context nor the tables of the rotation."""
+        config = llama_config(FIELDS)
+        rows = LlamaForCausalLM(config).llama.layers[0].self_attn.rotary_emb.cos_cached.shape[1]
+        self.assertLessEqual(_context(config), FIELDS["llama.context_length"])
+        for length in (_context(config), rows):
+            self.assertAlmostEqual(length, FIELDS["llama.context_length"], delta=config.rope_scaling_factor)
 
     def test_an_untied_head(self):
         weights = tensors()

@@ -17,11 +17,7 @@ import re
 import unittest
 from fractions import Fraction
 
-from paddlenlp.experimental.agents.language_models import (
-    CachedModel,
-    LanguageModelError,
-    ScriptedModel,
-)
+from paddlenlp.experimental.agents.language_models import CachedModel, LanguageModelError, ScriptedModel
 from paddlenlp.experimental.agents.tree_of_thoughts import (
     TASKS,
     CreativeWriting,
@@ -35,19 +31,9 @@ from paddlenlp.experimental.agents.tree_of_thoughts import (
     drive_all,
     search,
 )
-from paddlenlp.experimental.agents.tree_of_thoughts.arithmetic import (
-    equals,
-    evaluate,
-    moves,
-    parse_numbers,
-    reaches,
-)
+from paddlenlp.experimental.agents.tree_of_thoughts.arithmetic import equals, evaluate, moves, parse_numbers, reaches
 from paddlenlp.experimental.agents.tree_of_thoughts.prompts import OWN, load_prompts
-from paddlenlp.experimental.agents.tree_of_thoughts.tasks.crosswords import (
-    Board,
-    render,
-    render_clues,
-)
+from paddlenlp.experimental.agents.tree_of_thoughts.tasks.crosswords import Board, render, render_clues
 from paddlenlp.experimental.agents.tree_of_thoughts.tasks.game24 import current_numbers
 
 PUZZLES = ["1 1 4 6", "4 5 6 10", "1 2 4 7", "3 3 8 8"]
@@ -159,7 +145,9 @@ class Game24Test(unittest.TestCase):
             task.proposals("1 1 4 6", "", text), ["4 + 6 = 10 (left: 1 1 10)\n", "1 * 1 = 1 (left: 1 4 6)\n"]
         )
         last = "a (left: 4 6)\n4 * 6 = 24 (left: 24)\n"
-        self.assertEqual(task.proposals("1 1 4 6", last, "Answer: 4 * 6 = 24\nInput: 3"), [last + "Answer: 4 * 6 = 24\n"])
+        self.assertEqual(
+            task.proposals("1 1 4 6", last, "Answer: 4 * 6 = 24\nInput: 3"), [last + "Answer: 4 * 6 = 24\n"]
+        )
         self.assertEqual(task.value("", "x (left: 4 6)", ["4 * 6 = 24\nSure.\n1 1\nimpossible", "no idea"]), 20)
         self.assertEqual(game24().value("", "x (left: 4 6)", ["4 * 6 = 24\nsure\n1 1\nimpossible"]), 0.001)
 
@@ -175,14 +163,18 @@ class PromptsTest(unittest.TestCase):
     def test_examples_of_game24_are_right(self):
         for language in ("en", "zh"):
             prompts = load_prompts("game24", language)
-            shown = re.findall(r"Input: ([\d ]+)\n(?:Steps:\n(?:.*\n){3})?Answer: (.*)", prompts["standard"] + prompts["cot"])
+            shown = re.findall(
+                r"Input: ([\d ]+)\n(?:Steps:\n(?:.*\n){3})?Answer: (.*)", prompts["standard"] + prompts["cot"]
+            )
             self.assertGreaterEqual(len(shown), 4)
             judged = re.findall(r"Input: ([\d ]+)\nAnswer: (.*)\nJudge:\n(.*)", prompts["value_last_step"])
             self.assertGreaterEqual(len(judged), 4)
             task = game24()
             for numbers, answer, verdict in [(n, a, "sure") for n, a in shown] + judged:
                 self.assertEqual(task.correct(numbers, answer), verdict == "sure", (numbers, answer))
-            numbers, listed = re.search(r"Input: ([\d ]+)\nPossible next steps:\n((?:.*left.*\n)+)", prompts["propose"]).groups()
+            numbers, listed = re.search(
+                r"Input: ([\d ]+)\nPossible next steps:\n((?:.*left.*\n)+)", prompts["propose"]
+            ).groups()
             possible = {move.text: move.left for move in moves(parse_numbers(numbers))}
             for line in listed.strip().split("\n"):
                 self.assertEqual(possible[line.split(" (")[0]], parse_numbers(current_numbers(line)))
@@ -350,6 +342,15 @@ class OracleTest(unittest.TestCase):
         self.assertEqual(self.best(nothing, SearchConfig(method="sample", select="all")), [False] * 4)
         self.assertLess(sum(self.best(nothing, SearchConfig(n_select=1))), 4)
 
+    def test_answers_that_repeat_themselves(self):
+        model = Game24Oracle(self.prompts, Skill(step=0.3, answers=2, chains=3))
+        for style, independent in (("standard", 2), ("cot", 3)):
+            texts = model.ask(self.prompts[style].format(input="4 5 6 10"), n=9)
+            self.assertEqual(texts, texts[:independent] * (9 // independent) + texts[: 9 % independent])
+            self.assertEqual(len(set(texts)), independent)
+        with self.assertRaisesRegex(ValueError, "chains is 0"):
+            Skill(chains=0)
+
     def test_a_foreign_prompt(self):
         with self.assertRaisesRegex(LanguageModelError, "does not know"):
             Game24Oracle(self.prompts).ask("What is gravity?")
@@ -363,7 +364,9 @@ class CreativeWritingTest(unittest.TestCase):
         texts = ["The best choice is 2", "best choice is 12", "The Best choice is 3", "best choice is {5}.", "no"]
         self.assertEqual(self.task.votes(texts, 5), [0, 2, 0, 0, 1])
         lenient = CreativeWriting([], load_prompts("text", "en"), "lenient")
-        self.assertEqual(lenient.votes(["best choice is 12 of 13", "best choice is 2, not 1"], 12), [0, 1] + [0] * 9 + [1])
+        self.assertEqual(
+            lenient.votes(["best choice is 12 of 13", "best choice is 2, not 1"], 12), [0, 1] + [0] * 9 + [1]
+        )
 
     def test_search_and_score(self):
         def answer(request):
@@ -414,7 +417,9 @@ class CrosswordsTest(unittest.TestCase):
 
     def test_render(self):
         text = render(CLUES, Board().write("v5", "ejoty"))
-        self.assertTrue(text.startswith("Current Board:\n____E\n____J\n____O\n____T\n____Y\n\nUnfilled:\nh1. across 1: ____E\n"))
+        self.assertTrue(
+            text.startswith("Current Board:\n____E\n____J\n____O\n____T\n____Y\n\nUnfilled:\nh1. across 1: ____E\n")
+        )
         self.assertTrue(text.endswith("v4. down 4: _____\n\nFilled:\nv5. down 5: EJOTY\n\nChanged:\n"))
 
     def test_score(self):
@@ -430,7 +435,11 @@ class CrosswordsTest(unittest.TestCase):
         self.assertEqual(drive(self.task.score(0, "nonsense and more"), None)["r"], 0)
 
     def test_confidences_are_summed_over_answers(self):
-        texts = ["h1. abcde (low)\nv1. afkpu (high)", "h1. abcde (medium)\nh2. toolong (high)", "h1. abcde (high) sure"]
+        texts = [
+            "h1. abcde (low)\nv1. afkpu (high)",
+            "h1. abcde (medium)\nh2. toolong (high)",
+            "h1. abcde (high) sure",
+        ]
         self.assertEqual(self.task.ranked_proposals("", "", texts), ["h1. abcde\n", "v1. afkpu\n"])
 
     def depth_first(self, proposals, impossible=(), **options):
@@ -455,7 +464,9 @@ class CrosswordsTest(unittest.TestCase):
             "ABCDEFGHIJ" + "_" * 15: "h3. klmno (high)",
         }
         result, model = self.depth_first(proposals, impossible=["ex___"])
-        visited = [(node.state.strip().split("\n")[-1], node.depth, node.parent, node.impossible) for node in result.nodes]
+        visited = [
+            (node.state.strip().split("\n")[-1], node.depth, node.parent, node.impossible) for node in result.nodes
+        ]
         self.assertEqual(
             visited,
             [

@@ -24,19 +24,8 @@ import textwrap
 import time
 import unittest
 
-from paddlenlp.experimental.agents.language_models import (
-    CachedModel,
-    LanguageModelError,
-    Price,
-    ScriptedModel,
-)
-from paddlenlp.experimental.agents.tree_of_thoughts import (
-    Game24,
-    Game24Oracle,
-    MiniCrosswords,
-    SearchConfig,
-    Skill,
-)
+from paddlenlp.experimental.agents.language_models import CachedModel, LanguageModelError, Price, ScriptedModel
+from paddlenlp.experimental.agents.tree_of_thoughts import Game24, Game24Oracle, MiniCrosswords, SearchConfig, Skill
 from paddlenlp.experimental.agents.tree_of_thoughts.__main__ import main
 from paddlenlp.experimental.agents.tree_of_thoughts.evaluation import (
     PRESETS,
@@ -47,10 +36,7 @@ from paddlenlp.experimental.agents.tree_of_thoughts.evaluation import (
     summarize,
 )
 from paddlenlp.experimental.agents.tree_of_thoughts.prompts import load_prompts
-from paddlenlp.experimental.agents.tree_of_thoughts.report import (
-    draw_tree,
-    success_table,
-)
+from paddlenlp.experimental.agents.tree_of_thoughts.report import draw_tree, success_table
 
 PUZZLES = ["1 1 4 6", "4 5 6 10", "1 2 4 7", "3 3 8 8", "2 4 6 8", "1 2 3 4"]
 SKILL = Skill(step=0.5, write=0.9, insight=0.6, proposals=6, judge=0.8)
@@ -85,7 +71,9 @@ class Fixture(unittest.TestCase):
 
     def run_all(self, log=None, model=None, indices=range(6), config=None, **options):
         model = model or Game24Oracle(self.prompts, SKILL)
-        return evaluate(self.task, model, config or SearchConfig(), indices, log or self.log, progress=False, **options)
+        return evaluate(
+            self.task, model, config or SearchConfig(), indices, log or self.log, progress=False, **options
+        )
 
     def lines(self):
         with open(self.log, "rb") as stream:
@@ -183,7 +171,10 @@ class EvaluateTest(Fixture):
             stream.write(textwrap.dedent(KILLED).format(skill=SKILL, puzzles=PUZZLES))
         environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path or os.getcwd() for path in sys.path))
         process = subprocess.Popen(
-            [sys.executable, script, self.log, cache], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [sys.executable, script, self.log, cache],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         self.addCleanup(process.stdout.close)
         deadline = time.monotonic() + 300
@@ -337,9 +328,7 @@ class CommandTest(Fixture):
                 self.assertIn(told, err)
 
     def test_prompts_are_read_without_running_their_module(self):
-        from paddlenlp.experimental.agents.tree_of_thoughts.data import (
-            load_paper_prompts,
-        )
+        from paddlenlp.experimental.agents.tree_of_thoughts.data import load_paper_prompts
 
         assets = self.assets()
         with open(os.path.join(assets, "tot/prompts/game24.py"), "a") as stream:

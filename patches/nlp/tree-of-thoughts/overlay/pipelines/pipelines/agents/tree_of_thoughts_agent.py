@@ -225,7 +225,9 @@ class TreeOfThoughtsAgent(Agent):
                 "  {:g}  {}".format(level.values[i], level.candidates[i].strip().split("\n")[-1])
                 for i in level.selected
             ]
-            texts.append("Level {}, {} thoughts, kept:\n".format(number, len(level.candidates)) + "\n".join(kept) + "\n")
+            texts.append(
+                "Level {}, {} thoughts, kept:\n".format(number, len(level.candidates)) + "\n".join(kept) + "\n"
+            )
         for node in result.nodes:
             verdict = "left" if node.impossible else "kept"
             texts.append("{}{}  {}\n".format("  " * node.depth, node.state.strip().split("\n")[-1], verdict))

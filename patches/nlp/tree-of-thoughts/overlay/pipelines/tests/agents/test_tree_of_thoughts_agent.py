@@ -14,16 +14,16 @@
 
 import unittest
 
-from pipelines.agents import Agent, Tool, TreeOfThoughtsAgent
-from pipelines.agents.base import ToolsManager
-from pipelines.agents.tree_of_thoughts_agent import LanguageModelNode, PromptNodeModel
-from pipelines.nodes.prompt.prompt_template import PromptTemplate
-from pipelines.schema import Answer
-from tests.conftest import MockNode, MockPromptNode
-
 from paddlenlp.experimental.agents.language_models import Request, ScriptedModel
 from paddlenlp.experimental.agents.tree_of_thoughts import Game24, Game24Oracle
 from paddlenlp.experimental.agents.tree_of_thoughts.prompts import load_prompts
+from pipelines.agents import Agent, Tool, TreeOfThoughtsAgent
+from pipelines.agents.base import ToolsManager
+from pipelines.agents.tree_of_thoughts_agent import LanguageModelNode, PromptNodeModel
+from pipelines.nodes.prompt import PromptNode
+from pipelines.nodes.prompt.prompt_template import PromptTemplate
+from pipelines.schema import Answer
+from tests.conftest import MockNode, MockPromptNode
 
 
 class OracleNode(MockPromptNode):
@@ -32,8 +32,11 @@ class OracleNode(MockPromptNode):
     def __init__(self):
         super().__init__()
         self.model_name_or_path = "oracle-node"
+        self.prompt_templates = {}
         self.oracle = Game24Oracle(load_prompts("game24", "en"))
         self.told = []
+
+    get_prompt_template = PromptNode.get_prompt_template
 
     def prompt(self, prompt_template, *args, **kwargs):
         self.told.append((args, kwargs))

@@ -71,7 +71,11 @@ class EndpointModel(LanguageModel):
             raise ValueError("api is {!r}, it must be 'chat' or 'completions'".format(api))
         if system is not None and api != "chat":
             raise ValueError("a system turn needs api='chat'")
-        for name, value in (("concurrency", concurrency), ("choices_per_call", choices_per_call), ("attempts", attempts)):
+        for name, value in (
+            ("concurrency", concurrency),
+            ("choices_per_call", choices_per_call),
+            ("attempts", attempts),
+        ):
             if value < 1:
                 raise ValueError("{} is {}, it must be at least 1".format(name, value))
         base_url = base_url or os.getenv("OPENAI_API_BASE") or "https://api.openai.com/v1"

@@ -160,28 +160,39 @@ class GenerationEngine:
     def _forward(self, ids: np.ndarray, mask: np.ndarray, positions: np.ndarray, cache: Optional[Cache]):
         """Logits of the last position [B, V] and the new cache. Shapes: ids, positions [B, S], mask [B, P + S]."""
         inputs = [paddle.to_tensor(array, dtype="int64") for array in (ids, mask, positions)]
-        step = self._step
-        if self.graph == "static" and cache is not None and ids.shape[1] == 1:
-            step = self._static_step(cache)
+        inputs.append([] if cache is None else [t for layer in cache for t in layer])
         with paddle.no_grad():
-            outputs = step(*inputs, [] if cache is None else [t for layer in cache for t in layer])
+            outputs = None
+            if self.graph == "static" and cache is not None and ids.shape[1] == 1:
+                outputs = self._run_static(cache, inputs)
+            if outputs is None:
+                outputs = self._step(*inputs)
         self.computed_tokens += int(mask[:, -ids.shape[1] :].sum())
         return outputs[0], [tuple(outputs[i : i + 2]) for i in range(1, len(outputs), 2)]
 
-    def _static_step(self, cache: Cache):
-        """The step of one token as a static graph, made when it is first needed."""
-        if self._static is None:
-            spec = [InputSpec([None, 1], "int64"), InputSpec([None, None], "int64"), InputSpec([None, 1], "int64")]
-            free = (self.batch_axis, self.length_axis)
-            spec.append(
-                [
-                    InputSpec([None if axis in free else size for axis, size in enumerate(t.shape)], t.dtype)
-                    for layer in cache
-                    for t in layer
-                ]
-            )
-            self._static = paddle.jit.to_static(_Step(self.model), input_spec=spec, full_graph=True)
-        return self._static
+    def _run_static(self, cache: Cache, inputs: List):
+        """The step of one token as a static graph; None, and dygraph from now on, if the model cannot be one."""
+        if self._static is not None:
+            return self._static(*inputs)
+        spec = [InputSpec([None, 1], "int64"), InputSpec([None, None], "int64"), InputSpec([None, 1], "int64")]
+        free = (self.batch_axis, self.length_axis)
+        spec.append(
+            [
+                InputSpec([None if axis in free else size for axis, size in enumerate(t.shape)], t.dtype)
+                for layer in cache
+                for t in layer
+            ]
+        )
+        static = paddle.jit.to_static(_Step(self.model), input_spec=spec, full_graph=True)
+        try:
+            outputs = static(*inputs)
+        except Exception as error:  # whatever the conversion of a model's code meets
+            reason = str(error).strip().split("\n")[-1]
+            logger.warning("{} cannot be a static graph: {}".format(type(self.model).__name__, reason))
+            self.graph = "dygraph"
+            return None
+        self._static = static
+        return outputs
 
     def _probe(self) -> Tuple[int, int, bool, bool]:
         """(batch axis, length axis, may be padded on the left, may be fed in pieces) of the model's cache."""
@@ -190,7 +201,9 @@ class GenerationEngine:
 
         def shape(rows, length):
             block = np.tile(ids[:length], (rows, 1))
-            return self._forward(block, np.ones_like(block), np.tile(np.arange(length), (rows, 1)), None)[1][0][0].shape
+            return self._forward(block, np.ones_like(block), np.tile(np.arange(length), (rows, 1)), None)[1][0][
+                0
+            ].shape
 
         plain, more_rows, longer = shape(1, 3), shape(2, 3), shape(1, 5)
         batch_axes = [axis for axis, (a, b) in enumerate(zip(plain, more_rows)) if a != b]

@@ -96,22 +96,26 @@ def llama_config(fields: Dict[str, Any]) -> LlamaConfig:
     """The configuration that belongs to the fields of a GGUF file of architecture "llama"."""
     if fields.get("general.architecture") != "llama":
         raise LanguageModelError(
-            "the file holds the architecture {!r}, only 'llama' is converted".format(fields.get("general.architecture"))
+            "the file holds the architecture {!r}, only 'llama' is converted".format(
+                fields.get("general.architecture")
+            )
         )
     heads = fields["llama.attention.head_count"]
     size = fields["llama.embedding_length"] // heads
     if fields.get("llama.rope.dimension_count", size) != size:
         raise LanguageModelError("only a rotation of whole heads is converted, not of a part of them")
-    # LlamaConfig has no rotary base. Its "ntk" scaling by s is the base 10000 * s ** (d / (d - 2)) and nothing else.
-    base = fields.get("llama.rope.freq_base", 10000.0)
+    # LlamaConfig has no rotary base. Its "ntk" scaling by s is the base 10000 * s ** (d / (d - 2)), and a context of
+    # s * max_position_embeddings.
+    base, context = fields.get("llama.rope.freq_base", 10000.0), fields["llama.context_length"]
     scaled = {} if base == 10000.0 else {"rope_scaling_type": "ntk"}
     if scaled:
         scaled["rope_scaling_factor"] = float((base / 10000.0) ** ((size - 2) / size))
+        context = int(context / scaled["rope_scaling_factor"])
     return LlamaConfig(
         vocab_size=len(fields["tokenizer.ggml.tokens"]),
         hidden_size=fields["llama.embedding_length"],
         intermediate_size=fields["llama.feed_forward_length"],
-        max_position_embeddings=fields["llama.context_length"],
+        max_position_embeddings=context,
         num_hidden_layers=fields["llama.block_count"],
         num_attention_heads=heads,
         num_key_value_heads=fields.get("llama.attention.head_count_kv", heads),

@@ -211,7 +211,10 @@ class PaddleNLPModel(LanguageModel):
         side, self.tokenizer.padding_side = self.tokenizer.padding_side, "left"
         try:
             return self.tokenizer.pad(
-                {"input_ids": [list(row) for row in ids]}, padding=True, return_attention_mask=True, return_tensors="pd"
+                {"input_ids": [list(row) for row in ids]},
+                padding=True,
+                return_attention_mask=True,
+                return_tensors="pd",
             )
         finally:
             self.tokenizer.padding_side = side
@@ -228,7 +231,8 @@ def _context(config) -> Optional[int]:
     for name in ("max_position_embeddings", "max_sequence_length", "seq_length"):
         value: Union[int, None] = getattr(config, name, None)
         if value:
-            return int(value)
+            scaled = getattr(config, "rope_scaling_type", None) is not None
+            return int(value * (config.rope_scaling_factor if scaled else 1))
     return None
 
 

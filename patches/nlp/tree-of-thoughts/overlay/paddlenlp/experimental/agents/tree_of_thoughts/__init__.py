@@ -20,14 +20,5 @@ of puzzles, ``report`` shows what came of it, and ``python -m paddlenlp.experime
 
 from .data import AssetError
 from .oracle import Game24Oracle, Skill
-from .search import (
-    SearchConfig,
-    SearchResult,
-    breadth_first,
-    depth_first,
-    drive,
-    drive_all,
-    sample_answers,
-    search,
-)
+from .search import SearchConfig, SearchResult, breadth_first, depth_first, drive, drive_all, sample_answers, search
 from .tasks import TASKS, CreativeWriting, Game24, MiniCrosswords, Task, create_task

@@ -149,12 +149,16 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--backend", choices=["paddlenlp", "endpoint", "oracle"], default="paddlenlp")
     run.add_argument("--model", default=None, help="name or folder (paddlenlp), or the endpoint's name for it")
     run.add_argument("--dtype", default="float32", help="paddlenlp: float32, float16 or bfloat16")
-    run.add_argument("--prompt_format", default="plain", help="paddlenlp: plain, chatml, llama2, chatglm2 or a template")
+    run.add_argument(
+        "--prompt_format", default="plain", help="paddlenlp: plain, chatml, llama2, chatglm2 or a template"
+    )
     run.add_argument("--stop", nargs="*", default=[], help=r"paddlenlp: further stop strings, e.g. '\nInput:'")
     run.add_argument("--max_rows", type=int, default=32, help="paddlenlp: largest batch")
     run.add_argument("--graph", choices=GRAPHS, default="dygraph", help="paddlenlp: how tokens are decoded")
     run.add_argument("--base_url", default=None, help="endpoint: address up to /chat/completions")
-    run.add_argument("--api", choices=["chat", "completions"], default="chat", help="endpoint: which of its interfaces")
+    run.add_argument(
+        "--api", choices=["chat", "completions"], default="chat", help="endpoint: which of its interfaces"
+    )
     run.add_argument("--concurrency", type=int, default=8, help="endpoint: requests at once")
     run.add_argument("--skill", nargs="*", default=[], metavar="NAME=VALUE", help="oracle: e.g. judge=0.7 proposals=8")
     run.add_argument("--price", type=float, nargs=2, default=None, metavar=("IN", "OUT"), help="$ for 1000 tokens")

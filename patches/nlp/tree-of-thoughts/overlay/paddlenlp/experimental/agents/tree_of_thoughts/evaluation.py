@@ -137,7 +137,9 @@ def _parse(path: str) -> Tuple[Dict[str, Any], Dict[int, Dict[str, Any]]]:
                 else:
                     records[record["index"]] = record
             except (ValueError, KeyError, TypeError) as error:
-                raise LogError("line {} of {} is not of a log ({}: {})".format(number, path, type(error).__name__, error))
+                raise LogError(
+                    "line {} of {} is not of a log ({}: {})".format(number, path, type(error).__name__, error)
+                )
     if header is None:
         raise LogError("{} has no header line; it is not a log".format(path))
     return header, records

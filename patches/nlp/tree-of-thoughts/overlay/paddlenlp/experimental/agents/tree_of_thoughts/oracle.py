@@ -25,21 +25,8 @@ import random
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from ..language_models.base import (
-    Completion,
-    LanguageModel,
-    LanguageModelError,
-    Request,
-)
-from .arithmetic import (
-    Move,
-    combine,
-    equals,
-    format_number,
-    moves,
-    parse_numbers,
-    reaches,
-)
+from ..language_models.base import Completion, LanguageModel, LanguageModelError, Request
+from .arithmetic import Move, combine, equals, format_number, moves, parse_numbers, reaches
 from .tasks.game24 import WORDS
 
 __all__ = ["Game24Oracle", "Skill"]
@@ -57,6 +44,9 @@ class Skill:
             list is any steps.
         proposals (int, optional): Length of such a list. None: all steps. Default: None.
         judge (float): A judgement is right; otherwise it is one of the three words at random.
+        answers (int, optional): A model that writes an expression at once repeats itself: however many answers are
+            sampled for a puzzle, no more than this are independent. None: all of them. Default: None.
+        chains (int, optional): The same of answers with steps (cot). Default: None.
     """
 
     step: float = 1.0
@@ -64,6 +54,19 @@ class Skill:
     insight: float = 1.0
     proposals: Optional[int] = None
     judge: float = 1.0
+    answers: Optional[int] = None
+    chains: Optional[int] = None
+
+    def __post_init__(self):
+        for name in ("proposals", "answers", "chains"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError("{} is {}, it must be at least 1".format(name, value))
+
+    def independent(self, kind: str, choice: int) -> int:
+        """The number of the answer that the `choice`-th one to a prompt of this kind repeats; mostly its own."""
+        limit = {"standard": self.answers, "cot": self.chains}.get(kind)
+        return choice if limit is None else choice % limit
 
 
 class Game24Oracle(LanguageModel):
@@ -91,7 +94,8 @@ class Game24Oracle(LanguageModel):
         for request in requests:
             kind, fields = self._recognize(request.prompt)
             answer = getattr(self, "_" + kind)
-            texts = [answer(fields, random.Random(request.seed(self.seed, i))) for i in range(request.n)]
+            numbers = (self.skill.independent(kind, i) for i in range(request.n))
+            texts = [answer(fields, random.Random(request.seed(self.seed, i))) for i in numbers]
             words = sum(len(text.split()) for text in texts)
             completions.append(Completion(texts, len(request.prompt.split()), words))
         return completions

@@ -73,7 +73,9 @@ def success_table(logs: Sequence[str], price: Optional[Price] = None) -> str:
         tasks.add(settings["task"])
         rows.append(_row(path, settings, summarize(records, price)))
     if len(tasks) != 1:
-        raise ValueError("the logs are of different tasks ({}), make a table for each".format(", ".join(sorted(tasks))))
+        raise ValueError(
+            "the logs are of different tasks ({}), make a table for each".format(", ".join(sorted(tasks)))
+        )
     (task,) = tasks
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
     lines += ["| " + " | ".join(cells) + " |" for cells in rows]
@@ -140,18 +142,30 @@ def _draw_levels(record: Dict[str, Any], path: str, shown: int) -> None:
     axes.set_ylim(-height, 0.6)
     places: Dict[Tuple[int, int], Tuple[float, float]] = {}
     root = (0.0, -height / 2)
-    axes.text(*root, record["input"].strip()[:40], ha="center", va="center", bbox=_box("#dddddd", "black"), fontsize=9, zorder=3)
+    axes.text(
+        *root,
+        record["input"].strip()[:40],
+        ha="center",
+        va="center",
+        bbox=_box("#dddddd", "black"),
+        fontsize=9,
+        zorder=3,
+    )
     # Where a state of this level stood among the candidates of the level before.
     for number, (step, column) in enumerate(zip(steps, columns)):
         top = -(height - len(column)) / 2
         x = number + 1.0
-        axes.text(x, 0.25, "level {}: {} candidates".format(number + 1, len(step["candidates"])), ha="center", fontsize=9)
+        axes.text(
+            x, 0.25, "level {}: {} candidates".format(number + 1, len(step["candidates"])), ha="center", fontsize=9
+        )
         for line, i in enumerate(column):
             places[number, i] = (x, top - line)
         for i in column:
             y = step["candidates"][i]
             kept, winning = i in step["selected"], any(output.startswith(y) for output in good)
-            start = root if number == 0 else places.get((number - 1, steps[number - 1]["selected"][step["parents"][i]]))
+            start = (
+                root if number == 0 else places.get((number - 1, steps[number - 1]["selected"][step["parents"][i]]))
+            )
             place = places[number, i]
             colour = "#2e8b57" if winning and kept else "#444444" if kept else "#c0c0c0"
             if start is not None:

@@ -26,27 +26,11 @@ ab40034 (MIT), that of depth-first search on the notebook and the logs of the sa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import (
-    Any,
-    Dict,
-    Generator,
-    Iterable,
-    Iterator,
-    List,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Any, Dict, Generator, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..language_models.base import (
-    Completion,
-    LanguageModel,
-    Request,
-    Usage,
-    merge_requests,
-)
+from ..language_models.base import Completion, LanguageModel, Request, Usage, merge_requests
 from .tasks.base import Task
 
 __all__ = [
@@ -122,7 +106,9 @@ class SearchConfig:
     def __post_init__(self):
         for name, choices in self.CHOICES.items():
             if getattr(self, name) not in choices:
-                raise ValueError("{} is {!r}, it must be one of {}".format(name, getattr(self, name), ", ".join(choices)))
+                raise ValueError(
+                    "{} is {!r}, it must be one of {}".format(name, getattr(self, name), ", ".join(choices))
+                )
         for name in ("n_generate", "n_evaluate", "n_select", "max_visits", "max_children"):
             if getattr(self, name) < 1:
                 raise ValueError("{} is {}, it must be at least 1".format(name, getattr(self, name)))
@@ -130,9 +116,7 @@ class SearchConfig:
         if self.method != "dfs" and self.select not in fits:
             raise ValueError("method {!r} selects by {}, not {!r}".format(self.method, " or ".join(fits), self.select))
 
-    def request(
-        self, prompt: str, n: int, scope: str, stop: Optional[str] = None, shared: bool = False
-    ) -> Request:
+    def request(self, prompt: str, n: int, scope: str, stop: Optional[str] = None, shared: bool = False) -> Request:
         return Request(prompt, n, stop, self.temperature, self.top_p, self.max_tokens, scope, shared)
 
 

@@ -68,7 +68,9 @@ class Task(ABC):
         return self.prompts[style].format(input=x) + y
 
     def _unsupported(self, what: str) -> NotImplementedError:
-        return NotImplementedError("{} is not searched by {}; see the documentation of the task".format(self.name, what))
+        return NotImplementedError(
+            "{} is not searched by {}; see the documentation of the task".format(self.name, what)
+        )
 
     def propose_prompt(self, x: str, y: str) -> str:
         """Prompt whose answer lists children of `y`."""
