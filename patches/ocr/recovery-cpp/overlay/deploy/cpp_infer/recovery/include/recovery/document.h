@@ -1,0 +1,133 @@
+// Copyright (c) 2023 PaddlePaddle Authors. All Rights Reserved.
+//
+// Licensed under the Apache License, Version 2.0 (the "License");
+// you may not use this file except in compliance with the License.
+// You may obtain a copy of the License at
+//
+//     http://www.apache.org/licenses/LICENSE-2.0
+//
+// Unless required by applicable law or agreed to in writing, software
+// distributed under the License is distributed on an "AS IS" BASIS,
+// WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+// See the License for the specific language governing permissions and
+// limitations under the License.
+
+#pragma once
+
+// The recovered document: sections of blocks in reading order. Writers take
+// this and nothing else. Valid C++11.
+
+#include <include/recovery/structure.h>
+
+namespace PaddleOCR {
+namespace recovery {
+
+struct Run {
+  std::string text; // valid UTF-8, '\n' is a line break
+  bool bold, italic, underline, strike, superscript, subscript, code;
+  Run(const std::string &t = "")
+      : text(t), bold(false), italic(false), underline(false), strike(false),
+        superscript(false), subscript(false), code(false) {}
+};
+
+enum class ParagraphKind { Body, Heading, Caption };
+
+struct Paragraph {
+  ParagraphKind kind;
+  int level; // of a heading, from 1
+  std::vector<Run> runs;
+  float font_size;   // points
+  bool indent_first; // first line stands to the right of the others
+  bool right_to_left;
+  bool centred;
+  Paragraph()
+      : kind(ParagraphKind::Body), level(1), font_size(10.5f),
+        indent_first(false), right_to_left(false), centred(false) {}
+};
+
+struct Cell {
+  int row, column, row_span, column_span;
+  bool header; // <th>, or a cell of <thead>
+  std::vector<Run> runs;
+  Cell() : row(0), column(0), row_span(1), column_span(1), header(false) {}
+};
+
+// Every position of the grid is covered by exactly one cell; cells are sorted
+// by row, then column.
+struct Table {
+  int rows, columns;
+  int header_rows; // leading rows that hold header cells only
+  std::vector<Cell> cells;
+  Table() : rows(0), columns(0), header_rows(0) {}
+};
+
+struct Picture {
+  std::vector<unsigned char> bytes;
+  std::string extension; // jpeg, png, gif or bmp
+  int width, height;     // pixels of the picture
+  std::string description;
+  Picture() : width(0), height(0) {}
+};
+
+enum class BlockKind { Paragraph, Table, Picture };
+
+struct Block {
+  BlockKind kind;
+  Paragraph paragraph;
+  Table table;
+  Picture picture;
+  std::string type; // of the region it came from, lower case
+  Box box;          // of the region
+  int page;
+  int column; // 0, or 1 = right column of a two-column section
+  Block() : kind(BlockKind::Paragraph), page(0), column(0) {}
+};
+
+struct Section {
+  int columns; // 1 or 2
+  bool starts_page;
+  std::vector<Block> blocks;
+  Section() : columns(1), starts_page(false) {}
+};
+
+struct PageFrame {
+  float width, height;      // points
+  float margin_x, margin_y; // points
+  float points_per_pixel;
+  std::vector<Paragraph> header, footer;
+  PageFrame()
+      : width(595.3f), height(841.9f), margin_x(72), margin_y(72),
+        points_per_pixel(0) {}
+};
+
+struct Document {
+  std::vector<PageFrame> pages;
+  std::vector<Section> sections; // those of one page stand together
+  std::vector<int> section_page; // index into pages, one a section
+  std::vector<std::string> warnings;
+};
+
+struct BuildOptions {
+  // Throw instead of warn when a table or a picture of a region is unusable.
+  bool strict;
+  // Put U+FFFD in place of invalid UTF-8 instead of throwing.
+  bool replace_invalid_utf8;
+  BuildOptions() : strict(false), replace_invalid_utf8(false) {}
+};
+
+// Pages -> document: reading order, columns, paragraphs, headings, captions,
+// headers and footers, tables, pictures.
+// Throws RecoveryError for invalid UTF-8 and for boxes that are not numbers.
+Document build_document(const std::vector<Page> &pages,
+                        const BuildOptions &options = BuildOptions());
+
+// Table HTML of PP-Structure's table model -> grid. Spans are clipped to the
+// grid, cells never overlap, missing cells are filled in.
+// Throws RecoveryError when there is no cell, or a limit is exceeded.
+Table parse_table(const std::string &html);
+
+// Text of the runs without formatting.
+std::string plain_text(const std::vector<Run> &runs);
+
+} // namespace recovery
+} // namespace PaddleOCR

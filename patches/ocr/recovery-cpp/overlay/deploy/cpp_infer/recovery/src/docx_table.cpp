@@ -1,0 +1,117 @@
+// Copyright (c) 2023 PaddlePaddle Authors. All Rights Reserved.
+//
+// Licensed under the Apache License, Version 2.0 (the "License");
+// you may not use this file except in compliance with the License.
+// You may obtain a copy of the License at
+//
+//     http://www.apache.org/licenses/LICENSE-2.0
+//
+// Unless required by applicable law or agreed to in writing, software
+// distributed under the License is distributed on an "AS IS" BASIS,
+// WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+// See the License for the specific language governing permissions and
+// limitations under the License.
+
+#include "docx_parts.h"
+#include "utf8.h"
+
+#include <algorithm>
+
+namespace PaddleOCR {
+namespace recovery {
+
+namespace {
+
+// Widths by the text in the columns, none below a third of the mean.
+std::vector<int> column_widths(const Table &table, float width) {
+  std::vector<float> wish(table.columns, 4);
+  for (const Cell &cell : table.cells) {
+    const float each =
+        std::min(40, display_width(plain_text(cell.runs))) + 2.0f;
+    for (int c = 0; c < cell.column_span; ++c)
+      wish[cell.column + c] =
+          std::max(wish[cell.column + c], each / cell.column_span);
+  }
+  float total = 0;
+  for (float w : wish)
+    total += w;
+  const float least = total / table.columns / 3;
+  total = 0;
+  for (float &w : wish) {
+    w = std::max(w, least);
+    total += w;
+  }
+  std::vector<int> widths;
+  for (float w : wish)
+    widths.push_back(std::max(1, twips(width * w / total)));
+  return widths;
+}
+
+void add_cell(pugi::xml_node row, const Cell &cell, int width,
+              const char *merge) {
+  pugi::xml_node node = row.append_child("w:tc");
+  pugi::xml_node properties = node.append_child("w:tcPr");
+  pugi::xml_node size = properties.append_child("w:tcW");
+  size.append_attribute("w:w") = width;
+  size.append_attribute("w:type") = "dxa";
+  if (cell.column_span > 1)
+    properties.append_child("w:gridSpan").append_attribute("w:val") =
+        cell.column_span;
+  if (merge)
+    properties.append_child("w:vMerge").append_attribute("w:val") = merge;
+  properties.append_child("w:vAlign").append_attribute("w:val") = "center";
+  pugi::xml_node paragraph = node.append_child("w:p"); // a cell ends with one
+  if (merge && std::string(merge) == "continue")
+    return;
+  if (mostly_right_to_left(plain_text(cell.runs)))
+    paragraph.append_child("w:pPr").append_child("w:bidi");
+  add_runs(paragraph, cell.runs, 0);
+}
+
+} // namespace
+
+void add_table(pugi::xml_node parent, const Table &table, float width) {
+  if (table.columns > kWordColumns)
+    throw RecoveryError("a table of " + std::to_string(table.columns) +
+                        " columns: Word takes " + std::to_string(kWordColumns));
+  const std::vector<int> widths = column_widths(table, width);
+  pugi::xml_node node = parent.append_child("w:tbl");
+  pugi::xml_node properties = node.append_child("w:tblPr");
+  properties.append_child("w:tblStyle").append_attribute("w:val") = "TableGrid";
+  int sum = 0;
+  for (int w : widths)
+    sum += w;
+  pugi::xml_node total = properties.append_child("w:tblW");
+  total.append_attribute("w:w") = sum;
+  total.append_attribute("w:type") = "dxa";
+  properties.append_child("w:jc").append_attribute("w:val") = "center";
+  pugi::xml_node grid = node.append_child("w:tblGrid");
+  for (int w : widths)
+    grid.append_child("w:gridCol").append_attribute("w:w") = w;
+
+  // the cell that covers each position
+  std::vector<const Cell *> cover(1u * table.rows * table.columns, nullptr);
+  for (const Cell &cell : table.cells)
+    for (int r = cell.row; r < cell.row + cell.row_span; ++r)
+      for (int c = cell.column; c < cell.column + cell.column_span; ++c)
+        cover[1u * r * table.columns + c] = &cell;
+  for (int r = 0; r < table.rows; ++r) {
+    pugi::xml_node row = node.append_child("w:tr");
+    if (r < table.header_rows)
+      row.append_child("w:trPr").append_child("w:tblHeader");
+    for (int c = 0; c < table.columns;) {
+      const Cell &cell = *cover[1u * r * table.columns + c];
+      int cell_width = 0;
+      for (int k = 0; k < cell.column_span; ++k)
+        cell_width += widths[c + k];
+      const char *merge = cell.row_span == 1 ? nullptr
+                          : cell.row == r    ? "restart"
+                                             : "continue";
+      add_cell(row, cell, cell_width, merge);
+      c += cell.column_span;
+    }
+  }
+}
+
+} // namespace recovery
+} // namespace PaddleOCR

@@ -1,0 +1,143 @@
+// Copyright (c) 2023 PaddlePaddle Authors. All Rights Reserved.
+//
+// Licensed under the Apache License, Version 2.0 (the "License");
+// you may not use this file except in compliance with the License.
+// You may obtain a copy of the License at
+//
+//     http://www.apache.org/licenses/LICENSE-2.0
+//
+// Unless required by applicable law or agreed to in writing, software
+// distributed under the License is distributed on an "AS IS" BASIS,
+// WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+// See the License for the specific language governing permissions and
+// limitations under the License.
+
+#include "docx_parts.h"
+#include "utf8.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+
+namespace PaddleOCR {
+namespace recovery {
+
+namespace {
+
+// Characters that need run properties of their own.
+enum class Script { Plain, RightToLeft, Extension };
+
+Script script_of(uint32_t code, Script before) {
+  if (code >= 0x20000 && code <= 0x3FFFF)
+    return Script::Extension; // ideographs beyond the BMP
+  if (is_right_to_left(code))
+    return Script::RightToLeft;
+  // spaces and punctuation stay with what precedes them
+  const bool neutral = code < 0x80 && !std::isalnum(static_cast<int>(code));
+  return neutral && before == Script::RightToLeft ? before : Script::Plain;
+}
+
+void add_value(pugi::xml_node parent, const char *name, const char *value) {
+  parent.append_child(name).append_attribute("w:val") = value;
+}
+
+void add_run(pugi::xml_node paragraph, const Run &format, Script script,
+             const std::string &text, float font_size) {
+  pugi::xml_node run = paragraph.append_child("w:r");
+  pugi::xml_node properties = run.append_child("w:rPr");
+  // the order of these elements is the schema's
+  if (script == Script::Extension) {
+    pugi::xml_node fonts = properties.append_child("w:rFonts");
+    for (const char *name : {"w:ascii", "w:hAnsi", "w:eastAsia", "w:cs"})
+      fonts.append_attribute(name) = "SimSun-ExtB";
+  } else if (format.code) {
+    pugi::xml_node fonts = properties.append_child("w:rFonts");
+    for (const char *name : {"w:ascii", "w:hAnsi", "w:cs"})
+      fonts.append_attribute(name) = "Courier New";
+  }
+  if (format.bold) {
+    properties.append_child("w:b");
+    properties.append_child("w:bCs");
+  }
+  if (format.italic) {
+    properties.append_child("w:i");
+    properties.append_child("w:iCs");
+  }
+  if (format.strike)
+    properties.append_child("w:strike");
+  if (font_size > 0) {
+    const int size = static_cast<int>(std::lround(font_size * 2));
+    properties.append_child("w:sz").append_attribute("w:val") = size;
+    properties.append_child("w:szCs").append_attribute("w:val") = size;
+  }
+  if (format.underline)
+    add_value(properties, "w:u", "single");
+  if (format.superscript || format.subscript)
+    add_value(properties, "w:vertAlign",
+              format.superscript ? "superscript" : "subscript");
+  if (script == Script::RightToLeft)
+    properties.append_child("w:rtl");
+  if (!properties.first_child())
+    run.remove_child(properties);
+  size_t begin = 0;
+  while (begin <= text.size()) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    if (begin > 0)
+      run.append_child("w:br");
+    if (end > begin) {
+      pugi::xml_node node = run.append_child("w:t");
+      node.append_attribute("xml:space") = "preserve";
+      node.text().set(text.substr(begin, end - begin).c_str());
+    }
+    begin = end + 1;
+  }
+}
+
+} // namespace
+
+int twips(float points) { return static_cast<int>(std::lround(points * 20)); }
+
+void add_runs(pugi::xml_node paragraph, const std::vector<Run> &runs,
+              float font_size) {
+  for (const Run &run : runs) {
+    std::string piece;
+    Script script = Script::Plain;
+    for (uint32_t code : decode_utf8(xml_text(run.text))) {
+      const Script next = script_of(code, script);
+      if (next != script && !piece.empty()) {
+        add_run(paragraph, run, script, piece, font_size);
+        piece.clear();
+      }
+      script = next;
+      append_utf8(&piece, code);
+    }
+    if (!piece.empty())
+      add_run(paragraph, run, script, piece, font_size);
+  }
+}
+
+pugi::xml_node add_paragraph(pugi::xml_node parent,
+                             const Paragraph &paragraph) {
+  pugi::xml_node node = parent.append_child("w:p");
+  pugi::xml_node properties = node.append_child("w:pPr");
+  if (paragraph.kind == ParagraphKind::Heading)
+    add_value(
+        properties, "w:pStyle",
+        ("Heading" + std::to_string(std::min(3, paragraph.level))).c_str());
+  else if (paragraph.kind == ParagraphKind::Caption)
+    add_value(properties, "w:pStyle", "Caption");
+  if (paragraph.right_to_left)
+    properties.append_child("w:bidi");
+  if (paragraph.indent_first) // two characters
+    properties.append_child("w:ind").append_attribute("w:firstLine") =
+        twips(2 * paragraph.font_size);
+  if (paragraph.centred)
+    add_value(properties, "w:jc", "center");
+  if (!properties.first_child())
+    node.remove_child(properties);
+  add_runs(node, paragraph.runs, paragraph.font_size);
+  return node;
+}
+
+} // namespace recovery
+} // namespace PaddleOCR

@@ -1,0 +1,230 @@
+// Copyright (c) 2023 PaddlePaddle Authors. All Rights Reserved.
+//
+// Licensed under the Apache License, Version 2.0 (the "License");
+// you may not use this file except in compliance with the License.
+// You may obtain a copy of the License at
+//
+//     http://www.apache.org/licenses/LICENSE-2.0
+//
+// Unless required by applicable law or agreed to in writing, software
+// distributed under the License is distributed on an "AS IS" BASIS,
+// WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+// See the License for the specific language governing permissions and
+// limitations under the License.
+
+#include "geometry.h"
+#include "utf8.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace PaddleOCR {
+namespace recovery {
+
+namespace {
+
+bool is_digit(uint32_t c) { return c >= '0' && c <= '9'; }
+bool is_letter(uint32_t c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+bool is_bullet(uint32_t c) {
+  switch (c) {
+  case 0x2022: // bullet
+  case 0x25CF:
+  case 0x25CB:
+  case 0x25A0:
+  case 0x25AA:
+  case 0x25C6:
+  case 0x2605:
+  case 0x27A2:
+  case 0x00B7:
+    return true;
+  default:
+    return c >= 0x2460 && c <= 0x2473; // circled numbers
+  }
+}
+
+enum class Mark { None, Number, Bullet };
+
+// "- x", "1. x", "(2) x", "[3] x", "a) x", a bullet, or a Chinese number and
+// its comma.
+Mark mark_of(const std::string &text) {
+  const std::vector<uint32_t> c = decode_utf8(text.substr(0, 64));
+  if (c.empty())
+    return Mark::None;
+  if (is_bullet(c[0]))
+    return Mark::Bullet;
+  if ((c[0] == '-' || c[0] == '*' || c[0] == 0x2013) && c.size() > 1 &&
+      c[1] == ' ')
+    return Mark::Bullet;
+  const bool open =
+      c[0] == '(' || c[0] == '[' || c[0] == 0xFF08 || c[0] == 0x3010;
+  size_t i = open ? 1 : 0, first = i;
+  while (i < c.size() && i - first < 3 && is_digit(c[i]))
+    ++i;
+  if (i == first && i < c.size() && is_letter(c[i]))
+    ++i;
+  static const std::vector<uint32_t> chinese = decode_utf8(
+      "\xE4\xB8\x80\xE4\xBA\x8C\xE4\xB8\x89\xE5\x9B\x9B\xE4\xBA\x94"
+      "\xE5\x85\xAD\xE4\xB8\x83\xE5\x85\xAB\xE4\xB9\x9D\xE5\x8D\x81");
+  if (i == first)
+    while (i < c.size() && i - first < 3 &&
+           std::find(chinese.begin(), chinese.end(), c[i]) != chinese.end())
+      ++i;
+  if (i == first || i >= c.size())
+    return Mark::None;
+  if (open)
+    return c[i] == ')' || c[i] == ']' || c[i] == 0xFF09 || c[i] == 0x3011
+               ? Mark::Number
+               : Mark::None;
+  if (c[i] == 0x3001) // ideographic comma
+    return Mark::Number;
+  const bool closes =
+      c[i] == '.' || c[i] == ')' || c[i] == 0xFF09 || c[i] == 0xFF0E;
+  return closes && i + 1 < c.size() && !is_digit(c[i + 1]) &&
+                 (c[i + 1] == ' ' || is_cjk(c[i + 1]) || c[i] != '.')
+             ? Mark::Number
+             : Mark::None;
+}
+
+bool ends_sentence(const std::string &text) {
+  const std::vector<uint32_t> c = decode_utf8(text);
+  for (size_t i = c.size(); i-- > 0;) {
+    switch (c[i]) {
+    case '"':
+    case '\'':
+    case ')':
+    case ']':
+    case 0x201D:
+    case 0x2019:
+    case 0xFF09:
+    case 0x300D:
+      continue; // closes after the full stop
+    case '.':
+    case '!':
+    case '?':
+    case ':':
+    case ';':
+    case 0x3002:
+    case 0xFF01:
+    case 0xFF1F:
+    case 0xFF1A:
+    case 0xFF1B:
+    case 0x2026:
+    case 0x061F: // Arabic question mark
+      return true;
+    default:
+      return false;
+    }
+  }
+  return false;
+}
+
+float typical_pitch(const std::vector<Row> &rows) {
+  std::vector<float> pitch;
+  for (size_t i = 1; i < rows.size(); ++i)
+    pitch.push_back(
+        (rows[i].v1 + rows[i].v2 - rows[i - 1].v1 - rows[i - 1].v2) / 2);
+  if (pitch.empty())
+    return 0;
+  // lower quartile: gaps between paragraphs do not count
+  std::sort(pitch.begin(), pitch.end());
+  return pitch[pitch.size() / 4];
+}
+
+// Does a paragraph begin at rows[i]?
+bool begins(const TextFlow &flow, size_t i, float pitch, bool hanging) {
+  const std::vector<Row> &rows = flow.rows;
+  const Row &row = rows[i], &last = rows[i - 1];
+  const float h = std::max(1.0f, flow.height);
+  const float width = flow.right - flow.left;
+  const float tallest = std::max(row.height, last.height);
+  if (tallest > 1.6f * std::max(1.0f, std::min(row.height, last.height)))
+    return true;
+  const float step = (row.v1 + row.v2 - last.v1 - last.v2) / 2;
+  if (rows.size() >= 3 ? step > 1.45f * pitch && step > 1.3f * h
+                       : row.v1 - last.v2 > h)
+    return true;
+  const Mark mark = mark_of(row.text);
+  if (mark == Mark::Bullet || (hanging && mark == Mark::Number))
+    return true;
+  const bool ended = ends_sentence(last.text);
+  if (mark == Mark::Number && ended)
+    return true;
+  const float space = flow.right - last.u2;
+  if (width > 8 * h) {
+    if (ended && space > std::max(2 * h, 0.12f * width))
+      return true;
+    if (!hanging && space > 0.4f * width)
+      return true;
+  }
+  if (hanging)
+    return false;
+  const bool indented = row.u1 - flow.left > 0.8f * h;
+  const bool last_indented = last.u1 - flow.left > 0.5f * h;
+  const bool centred = flow.right - row.u2 > h &&
+                       std::fabs(row.u1 - flow.left - flow.right + row.u2) < h;
+  const bool next_back =
+      i + 1 >= rows.size() || rows[i + 1].u1 - flow.left < 0.5f * h;
+  return indented && !last_indented && !centred && next_back;
+}
+
+float row_size(const std::vector<Row> &rows, size_t from, size_t to) {
+  std::vector<float> heights;
+  for (size_t i = from; i < to; ++i)
+    heights.push_back(rows[i].height);
+  std::sort(heights.begin(), heights.end());
+  return heights.empty() ? 0 : heights[heights.size() / 2];
+}
+
+Paragraph paragraph_of(const TextFlow &flow, size_t from, size_t to) {
+  Paragraph paragraph;
+  std::string text;
+  for (size_t i = from; i < to; ++i)
+    text = i == from ? flow.rows[i].text : join_lines(text, flow.rows[i].text);
+  paragraph.runs.push_back(Run(text));
+  paragraph.right_to_left = mostly_right_to_left(text);
+  // pixels for now: the page's scale makes points of it
+  paragraph.font_size = row_size(flow.rows, from, to);
+  paragraph.indent_first =
+      to - from > 1 &&
+      flow.rows[from].u1 - flow.rows[from + 1].u1 > 0.8f * flow.height;
+  return paragraph;
+}
+
+} // namespace
+
+std::string join_lines(const std::string &above, const std::string &below) {
+  if (above.empty() || below.empty())
+    return above + below;
+  const std::vector<uint32_t> a = decode_utf8(above), b = decode_utf8(below);
+  const uint32_t last = a.back(), first = b.front();
+  if ((last == '-' || last == 0x2010) && a.size() >= 2 &&
+      is_letter(a[a.size() - 2]) && first >= 'a' && first <= 'z')
+    return above.substr(0, above.size() - (last == '-' ? 1 : 3)) + below;
+  if (last == 0xAD) // soft hyphen
+    return above.substr(0, above.size() - 2) + below;
+  if (no_space(last) || no_space(first))
+    return above + below;
+  return above + " " + below;
+}
+
+std::vector<Paragraph> make_paragraphs(const TextFlow &flow, bool hanging) {
+  std::vector<Paragraph> paragraphs;
+  const float pitch = typical_pitch(flow.rows);
+  size_t from = 0;
+  for (size_t i = 1; i <= flow.rows.size(); ++i)
+    if (i == flow.rows.size() || begins(flow, i, pitch, hanging)) {
+      paragraphs.push_back(paragraph_of(flow, from, i));
+      from = i;
+    }
+  return paragraphs;
+}
+
+Paragraph join_rows(const TextFlow &flow) {
+  return paragraph_of(flow, 0, flow.rows.size());
+}
+
+} // namespace recovery
+} // namespace PaddleOCR

@@ -1,0 +1,304 @@
+// Copyright (c) 2023 PaddlePaddle Authors. All Rights Reserved.
+//
+// Licensed under the Apache License, Version 2.0 (the "License");
+// you may not use this file except in compliance with the License.
+// You may obtain a copy of the License at
+//
+//     http://www.apache.org/licenses/LICENSE-2.0
+//
+// Unless required by applicable law or agreed to in writing, software
+// distributed under the License is distributed on an "AS IS" BASIS,
+// WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+// See the License for the specific language governing permissions and
+// limitations under the License.
+
+#include "files.h"
+#include "utf8.h"
+
+#include <include/recovery/writers.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+
+#include <xlsxwriter.h>
+#include <zip.h>
+
+namespace PaddleOCR {
+namespace recovery {
+
+namespace {
+
+const size_t kMaxText = 32767; // UTF-16 units in a cell
+const int kMaxSheets = 10000;
+
+struct Number {
+  double value;
+  const char *format; // of the sheet
+};
+
+// A number as a person would type it into a cell. Codes stay text: leading
+// zeros, more digits than a double holds, a sign without digits.
+bool read_number(const std::string &text, Number *number) {
+  std::string digits;
+  size_t i = 0;
+  if (i < text.size() && (text[i] == '-' || text[i] == '+'))
+    digits += text[i++];
+  else if (text.compare(0, 3, "\xE2\x88\x92") == 0) // minus sign
+    digits += '-', i = 3;
+  const size_t begin = i;
+  int whole = 0, decimals = 0, group = -1; // digits since the last comma
+  bool point = false, grouped = false;
+  for (; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c >= '0' && c <= '9') {
+      digits += c;
+      ++(point ? decimals : whole);
+      if (group >= 0)
+        ++group;
+    } else if (c == ',' && !point && whole > 0 && (group < 0 || group == 3) &&
+               (grouped || whole <= 3)) {
+      grouped = true;
+      group = 0;
+    } else if (c == '.' && !point && (group < 0 || group == 3)) {
+      point = true;
+      group = -1;
+      digits += c;
+    } else {
+      break;
+    }
+  }
+  if (group >= 0 && group != 3)
+    return false;
+  const bool percent = i + 1 == text.size() && text[i] == '%';
+  if ((!percent && i != text.size()) || whole == 0 || whole + decimals > 15 ||
+      (point && decimals == 0))
+    return false;
+  if (whole > 1 && text[begin] == '0')
+    return false;
+  // the digits are ASCII and few, so no locale is asked
+  double value = 0, scale = 1;
+  bool after = false;
+  for (char c : digits) {
+    if (c == '.') {
+      after = true;
+    } else if (c >= '0' && c <= '9') {
+      value = value * 10 + (c - '0');
+      if (after)
+        scale *= 10;
+    }
+  }
+  value = value / scale * (digits[0] == '-' ? -1 : 1);
+  static const char *const plain[] = {"0", "0.0", "0.00", "0.000", "0.0000"};
+  static const char *const thousands[] = {"#,##0", "#,##0.0", "#,##0.00",
+                                          "#,##0.000", "#,##0.0000"};
+  static const char *const percents[] = {"0%", "0.0%", "0.00%", "0.000%",
+                                         "0.0000%"};
+  const int place = std::min(4, decimals);
+  number->value = percent ? value / 100 : value;
+  number->format = percent                  ? percents[place]
+                   : grouped                ? thousands[place]
+                   : decimals > 4 || !point ? "General"
+                                            : plain[place];
+  return true;
+}
+
+// Closes the workbook whatever happens: closing is what frees it.
+class Workbook {
+public:
+  Workbook(const std::string &path, const std::string &directory) {
+    // parts are collected beside the target, not in /tmp of another device
+    directory_ = directory;
+    lxw_workbook_options options = {};
+    options.tmpdir = &directory_[0];
+    book_ = workbook_new_opt(path.c_str(), &options);
+    if (!book_)
+      throw RecoveryError("xlsx: no workbook");
+    lxw_doc_properties properties = {};
+    properties.created = 315532800; // 1980-01-01: the same bytes every time
+    workbook_set_properties(book_, &properties);
+  }
+  ~Workbook() {
+    if (book_)
+      workbook_close(book_);
+  }
+  Workbook(const Workbook &) = delete;
+  Workbook &operator=(const Workbook &) = delete;
+  lxw_workbook *get() const { return book_; }
+  lxw_error close() {
+    lxw_workbook *book = book_;
+    book_ = nullptr;
+    return workbook_close(book);
+  }
+
+private:
+  std::string directory_;
+  lxw_workbook *book_ = nullptr;
+};
+
+class Formats {
+public:
+  explicit Formats(lxw_workbook *book) : book_(book) {}
+  lxw_format *get(bool header, const std::string &number) {
+    const std::string key = (header ? "h" : "c") + number;
+    for (const auto &made : made_)
+      if (made.first == key)
+        return made.second;
+    lxw_format *format = workbook_add_format(book_);
+    format_set_border(format, LXW_BORDER_THIN);
+    format_set_text_wrap(format);
+    format_set_align(format, LXW_ALIGN_VERTICAL_CENTER);
+    if (header) {
+      format_set_bold(format);
+      format_set_align(format, LXW_ALIGN_CENTER);
+    }
+    if (!number.empty() && number != "General")
+      format_set_num_format(format, number.c_str());
+    made_.emplace_back(key, format);
+    return format;
+  }
+
+private:
+  lxw_workbook *book_;
+  std::vector<std::pair<std::string, lxw_format *>> made_;
+};
+
+std::string cell_text(const Cell &cell) {
+  const std::string text = xml_text(plain_text(cell.runs));
+  if (text.size() <= kMaxText)
+    return text;
+  std::vector<uint32_t> codes = decode_utf8(text);
+  size_t units = 0, keep = 0;
+  while (keep < codes.size() &&
+         units + (codes[keep] > 0xFFFF ? 2 : 1) <= kMaxText)
+    units += codes[keep++] > 0xFFFF ? 2 : 1;
+  codes.resize(keep);
+  return encode_utf8(codes);
+}
+
+void check(lxw_error error) {
+  if (error != LXW_NO_ERROR)
+    throw RecoveryError(std::string("xlsx: ") + lxw_strerror(error));
+}
+
+void write_cell(lxw_worksheet *sheet, Formats *formats, const Cell &cell) {
+  const std::string text = cell_text(cell);
+  Number number = {0, "General"};
+  const bool numeric = read_number(trim(text), &number);
+  lxw_format *format = formats->get(cell.header, numeric ? number.format : "");
+  const lxw_row_t row = cell.row;
+  const lxw_col_t column = static_cast<lxw_col_t>(cell.column);
+  if (cell.row_span > 1 || cell.column_span > 1)
+    check(worksheet_merge_range(
+        sheet, row, column, row + cell.row_span - 1,
+        static_cast<lxw_col_t>(column + cell.column_span - 1), "", format));
+  if (numeric)
+    check(worksheet_write_number(sheet, row, column, number.value, format));
+  else if (text.empty())
+    check(worksheet_write_blank(sheet, row, column, format));
+  else // never a formula, whatever it begins with
+    check(worksheet_write_string(sheet, row, column, text.c_str(), format));
+}
+
+void write_sheet(lxw_worksheet *sheet, Formats *formats, const Table &table) {
+  std::vector<int> widths(table.columns, 6);
+  for (const Cell &cell : table.cells) {
+    write_cell(sheet, formats, cell);
+    if (cell.column_span != 1)
+      continue;
+    int longest = 0; // line of the cell
+    const std::string text = plain_text(cell.runs);
+    for (size_t begin = 0; begin <= text.size();) {
+      const size_t end = std::min(text.find('\n', begin), text.size());
+      longest =
+          std::max(longest, display_width(text.substr(begin, end - begin)));
+      begin = end + 1;
+    }
+    widths[cell.column] = std::max(widths[cell.column], longest + 2);
+  }
+  for (int c = 0; c < table.columns; ++c)
+    worksheet_set_column(sheet, static_cast<lxw_col_t>(c),
+                         static_cast<lxw_col_t>(c), std::min(60, widths[c]),
+                         nullptr);
+  if (table.header_rows > 0)
+    worksheet_freeze_panes(sheet, table.header_rows, 0);
+}
+
+// libxlsxwriter does not look whether its temporary files took what it wrote
+// to them. A full device shows as a part without its closing tag.
+bool complete(const std::string &path) {
+  zip_t *zip = zip_open(path.c_str(), ZIP_RDONLY, nullptr);
+  if (!zip)
+    return false;
+  bool good = zip_get_num_entries(zip, 0) > 0;
+  for (zip_int64_t i = 0; good && i < zip_get_num_entries(zip, 0); ++i) {
+    zip_stat_t info;
+    zip_stat_init(&info);
+    good = zip_stat_index(zip, i, 0, &info) == 0 && info.size > 0;
+    zip_file_t *file = good ? zip_fopen_index(zip, i, 0) : nullptr;
+    if (!file) {
+      good = false;
+      break;
+    }
+    std::string text(info.size, 0);
+    good = zip_fread(file, &text[0], text.size()) ==
+               static_cast<zip_int64_t>(text.size()) &&
+           zip_fclose(file) == 0;
+    size_t begin = 0; // the first tag that is not the declaration
+    while ((begin = text.find('<', begin)) != std::string::npos &&
+           text.compare(begin, 2, "<?") == 0)
+      ++begin;
+    if (begin == std::string::npos) {
+      good = false;
+      break;
+    }
+    const size_t end = text.find_first_of(" >/", begin);
+    const std::string close =
+        "</" + text.substr(begin + 1, end - begin - 1) + ">";
+    text = trim(text);
+    good = good && text.size() >= close.size() &&
+           text.compare(text.size() - close.size(), close.size(), close) == 0;
+  }
+  zip_discard(zip);
+  return good;
+}
+
+} // namespace
+
+int write_xlsx(const Document &document, const std::string &path) {
+  std::vector<const Table *> tables;
+  for (const Section &section : document.sections)
+    for (const Block &block : section.blocks)
+      if (block.kind == BlockKind::Table)
+        tables.push_back(&block.table);
+  if (tables.empty())
+    return 0;
+  if (tables.size() > kMaxSheets)
+    throw RecoveryError("xlsx: " + std::to_string(tables.size()) + " tables");
+  AtomicFile file(path);
+  {
+    Workbook book(file.temporary(), file.directory());
+    Formats formats(book.get());
+    for (size_t i = 0; i < tables.size(); ++i) {
+      const std::string name = "Table " + std::to_string(i + 1);
+      lxw_worksheet *sheet = workbook_add_worksheet(book.get(), name.c_str());
+      if (!sheet)
+        throw RecoveryError("xlsx: no sheet " + name);
+      write_sheet(sheet, &formats, *tables[i]);
+    }
+    errno = 0;
+    const lxw_error error = book.close();
+    const int problem = errno;
+    if (error != LXW_NO_ERROR)
+      throw RecoveryError("cannot write " + path + ": " + lxw_strerror(error) +
+                          (problem ? " (" + error_text(problem) + ")" : ""));
+  }
+  if (!complete(file.temporary()))
+    throw RecoveryError("cannot write " + path +
+                        ": the package is not complete (is the device full?)");
+  file.commit();
+  return static_cast<int>(tables.size());
+}
+
+} // namespace recovery
+} // namespace PaddleOCR
