@@ -25,6 +25,7 @@ Where PaddleNLP 2.6.1 differs from the models that InstructBLIP was trained with
 - `T5Attention` ignores `relative_attention_max_distance` and always takes 128.
 """
 
+import numpy as np
 import paddle
 import paddle.nn as nn
 from paddlenlp.transformers import LlamaForCausalLM, OPTModel, T5ForConditionalGeneration
@@ -34,6 +35,9 @@ from paddlenlp.transformers.t5.modeling import T5Attention
 __all__ = ["OPTLanguageModel", "T5LanguageModel", "LlamaLanguageModel", "language_model"]
 
 
+LOWEST, HALF_LOWEST = float(np.finfo("float32").min), float(np.finfo("float16").min)
+
+
 class _OPTModel(OPTModel):
     def _prepare_decoder_attention_mask(self, attention_mask, input_shape, past_key_values_length):
         # [N, past + L] -> what is added to the scores, [N, 1, L, past + L]
@@ -41,8 +45,8 @@ class _OPTModel(OPTModel):
         rows = columns[past_key_values_length:]
         keep = attention_mask.astype("bool").unsqueeze([1, 2]) & (columns.unsqueeze(0) <= rows.unsqueeze(1))
         dtype = self.embeddings.word_embeddings.weight.dtype
-        zero, low = paddle.zeros([1], dtype), paddle.full([1], paddle.finfo(dtype).min, dtype)
-        return paddle.where(keep, zero, low)
+        low = HALF_LOWEST if dtype == paddle.float16 else LOWEST
+        return paddle.where(keep, paddle.zeros([1], dtype), paddle.full([1], low, dtype))
 
 
 class OPTLanguageModel(OPTPretrainedModel):
@@ -62,20 +66,23 @@ class OPTLanguageModel(OPTPretrainedModel):
 
     def decode(self, inputs_embeds, attention_mask, cache=None, use_cache=False):
         """[N, L, C], mask [N, past + L] -> logits [N, L, vocab_size] and the cache."""
-        if cache is not None:
-            cache = [MultiHeadAttention.Cache(*layer) for layer in cache]
         outputs = self.opt(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             use_cache=use_cache,
-            cache=cache,
+            cache=_opt_cache(cache),
             output_attentions=False,
             output_hidden_states=False,
             return_dict=False,
         )
-        hidden, cache = outputs if use_cache else (outputs, None)
+        hidden = outputs[0] if use_cache else outputs
         logits = paddle.matmul(hidden, self.opt.embeddings.word_embeddings.weight, transpose_y=True)
-        return logits, [tuple(layer) for layer in cache] if use_cache else None
+        return logits, outputs[1] if use_cache else None
+
+
+def _opt_cache(cache):
+    """Tuples of tensors as PaddleNLP's OPT wants them."""
+    return None if cache is None else [MultiHeadAttention.Cache(*layer) for layer in cache]
 
 
 class LlamaLanguageModel(LlamaForCausalLM):

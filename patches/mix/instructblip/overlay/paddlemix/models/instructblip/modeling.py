@@ -26,14 +26,14 @@ from typing import Any, Optional
 import paddle
 import paddle.nn as nn
 import paddle.nn.functional as F
-from paddle.nn.initializer import Assign, Constant, Normal
+from paddle.nn.initializer import Constant, Normal
 from paddlenlp.transformers.model_outputs import BaseModelOutputWithPooling, ModelOutput
 from paddlenlp.transformers.model_utils import PretrainedModel
 
 from .configuration import InstructBlipConfig, InstructBlipQFormerConfig, InstructBlipVisionConfig
 from .generation import GenerationOptions, generate, rank_candidates
 from .language import language_model
-from .qformer import QFormerEmbeddings, QFormerEncoder, additive_mask
+from .qformer import QFormerEmbeddings, QFormerEncoder, additive_mask, given
 from .vision import VisionEmbeddings, VisionEncoder
 
 __all__ = [
@@ -114,10 +114,10 @@ class InstructBlipVisionModel(InstructBlipPretrainedModel):
         Raises:
             ValueError: the image has another size than the configuration, without `interpolate_pos_encoding`.
         """
-        size, shape = self.config.image_size, list(pixel_values.shape)
-        if not interpolate_pos_encoding and paddle.in_dynamic_mode() and shape[2:] != [size, size]:
+        size, height, width = self.config.image_size, pixel_values.shape[2], pixel_values.shape[3]
+        if not interpolate_pos_encoding and paddle.in_dynamic_mode() and (height != size or width != size):
             raise ValueError(
-                f"the images are {shape[2]}x{shape[3]}, the model wants {size}x{size}; or interpolate_pos_encoding=True"
+                f"the images are {height}x{width}, the model wants {size}x{size}; or interpolate_pos_encoding=True"
             )
         hidden = self.post_layernorm(self.encoder(self.embeddings(pixel_values, interpolate_pos_encoding)))
         pooled = self.post_layernorm(hidden[:, 0])
@@ -166,12 +166,12 @@ class InstructBlipQFormerModel(InstructBlipPretrainedModel):
         hidden = self.embeddings(query_embeds, input_ids)
         dtype = hidden.dtype
         mask = image_mask = None
-        if input_ids is not None and attention_mask is not None:
+        if given(input_ids) and given(attention_mask):
             seen = paddle.ones_like(query_embeds[:, :, 0]).astype(dtype)
             mask = additive_mask(paddle.concat([seen, attention_mask.astype(dtype)], axis=1), dtype)
-        if encoder_attention_mask is not None:
+        if given(encoder_attention_mask):
             image_mask = additive_mask(encoder_attention_mask, dtype)
-        hidden = self.encoder(hidden, mask, encoder_hidden_states, image_mask, queries, input_ids is not None)
+        hidden = self.encoder(hidden, mask, encoder_hidden_states, image_mask, queries, given(input_ids))
         pooled = hidden[:, 0]
         if not return_dict:
             return hidden, pooled
@@ -222,26 +222,27 @@ class InstructBlipForConditionalGeneration(InstructBlipPretrainedModel):
             projected queries [N, Q, C] ([N, F * Q, C], frame after frame), outputs of the image encoder, outputs of the
             Q-Former (both with N * F rows for frames).
         """
-        if pixel_values.ndim == 5:
-            frames = pixel_values.shape[1]
-            ids, mask = (
-                None if value is None else paddle.repeat_interleave(value, frames, axis=0)
-                for value in (qformer_input_ids, qformer_attention_mask)
-            )
-            features, vision, qformer = self.image_features(
-                pixel_values.flatten(0, 1), ids, mask, interpolate_pos_encoding
-            )
-            return features.reshape([-1, frames * features.shape[1], features.shape[2]]), vision, qformer
-        vision = self.vision_model(pixel_values, interpolate_pos_encoding=interpolate_pos_encoding)
-        image = vision.last_hidden_state
-        queries = self.query_tokens.expand([paddle.shape(image)[0], -1, -1])
-        qformer = self.qformer(
-            queries,
-            input_ids=qformer_input_ids,
-            attention_mask=qformer_attention_mask,
-            encoder_hidden_states=image.astype(self.query_tokens.dtype),
+        features, vision, qformer = self._image_features(
+            pixel_values, qformer_input_ids, qformer_attention_mask, interpolate_pos_encoding
         )
-        features = self.language_projection(qformer.last_hidden_state[:, : self.config.num_query_tokens])
+        vision = BaseModelOutputWithPooling(last_hidden_state=vision[0], pooler_output=vision[1])
+        qformer = BaseModelOutputWithPooling(last_hidden_state=qformer[0], pooler_output=qformer[1])
+        return features, vision, qformer
+
+    def _image_features(self, pixel_values, ids, mask, interpolate_pos_encoding):
+        """`image_features` with pairs of tensors in place of objects, which SOT cannot make."""
+        frames = pixel_values.shape[1] if pixel_values.ndim == 5 else 1
+        if pixel_values.ndim == 5:
+            pixel_values = pixel_values.flatten(0, 1)
+            ids = None if ids is None else paddle.repeat_interleave(ids, frames, axis=0)
+            mask = None if mask is None else paddle.repeat_interleave(mask, frames, axis=0)
+        vision = self.vision_model(pixel_values, interpolate_pos_encoding, return_dict=False)
+        image = vision[0].astype(self.query_tokens.dtype)
+        queries = self.query_tokens + paddle.zeros_like(image[:, :1, :1])  # for each image
+        qformer = self.qformer(queries, ids, mask, image, return_dict=False)
+        features = self.language_projection(qformer[0][:, : self.config.num_query_tokens])
+        if frames > 1:
+            features = features.reshape([-1, frames * features.shape[1], features.shape[2]])
         return features, vision, qformer
 
     def join(self, features, input_ids, attention_mask=None):
@@ -255,7 +256,7 @@ class InstructBlipForConditionalGeneration(InstructBlipPretrainedModel):
             ValueError: a row has another number of placeholders than the model has queries (in eval mode).
         """
         number, token = features.shape[1], self.config.image_token_index
-        if attention_mask is None:
+        if not given(attention_mask):
             attention_mask = paddle.ones_like(input_ids)
         if token is None:
             embeds = self.language_model.embed(input_ids)
@@ -304,42 +305,45 @@ class InstructBlipForConditionalGeneration(InstructBlipPretrainedModel):
             [`InstructBlipOutput`], or the tuple (loss, logits) or (logits,) with `return_dict=False`.
         """
         return_dict = self.config.use_return_dict if return_dict is None else return_dict
-        features, vision, qformer = self.image_features(
+        features, vision, qformer = self._image_features(
             pixel_values, qformer_input_ids, qformer_attention_mask, interpolate_pos_encoding
         )
         embeds, mask = self.join(features, input_ids, attention_mask)
         states = None
         if self.language_model.is_encoder_decoder:
-            if decoder_input_ids is None:
-                if labels is None:
+            if not given(decoder_input_ids):
+                if not given(labels):
                     raise ValueError("the decoder needs `labels` or `decoder_input_ids`")
                 decoder_input_ids = self.language_model.shift_right(labels)
             states = self.language_model.encode(embeds, mask)
             logits, _ = self.language_model.decode(
                 decoder_input_ids, mask, states=states, decoder_attention_mask=decoder_attention_mask
             )
-            loss = None if labels is None else self.loss(logits, labels)
+            loss = self.loss(logits, labels) if given(labels) else None
         else:
             logits, _ = self.language_model.decode(embeds, mask)
-            if labels is not None and labels.shape[1] != logits.shape[1]:
+            if given(labels) and labels.shape[1] != logits.shape[1]:
                 image = paddle.full([labels.shape[0], logits.shape[1] - labels.shape[1]], -100, labels.dtype)
                 labels = paddle.concat([image, labels], axis=1)
-            loss = None if labels is None else self.loss(logits[:, :-1], labels[:, 1:])
+            loss = self.loss(logits[:, :-1], labels[:, 1:]) if given(labels) else None
         if not return_dict:
-            return (logits,) if loss is None else (loss, logits)
+            return (loss, logits) if given(loss) else (logits,)
         return InstructBlipOutput(
             loss=loss,
             logits=logits,
-            vision_outputs=vision,
-            qformer_outputs=qformer,
+            vision_outputs=BaseModelOutputWithPooling(last_hidden_state=vision[0], pooler_output=vision[1]),
+            qformer_outputs=BaseModelOutputWithPooling(last_hidden_state=qformer[0], pooler_output=qformer[1]),
             language_model_inputs=features,
             encoder_last_hidden_state=states,
         )
 
     @staticmethod
     def loss(logits, labels):
-        """Mean cross entropy of [N, L, V] and [N, L] over the labels that are not -100."""
-        return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
+        """Mean cross entropy of [N, L, V] and [N, L] over the labels that are not -100; 0 if all are."""
+        labels = labels.flatten()
+        losses = F.cross_entropy(logits.flatten(0, 1), labels, ignore_index=-100, reduction="none")
+        # the mean of cross_entropy counts ignored labels in Paddle 2.6's static graph, and not in dygraph
+        return losses.sum() / (labels != -100).astype(losses.dtype).sum().clip(min=1.0)
 
     @paddle.no_grad()
     def generate(

@@ -27,6 +27,11 @@ import paddle.nn.functional as F
 from paddlenlp.transformers.activations import ACT2FN
 
 
+def given(value):
+    """Whether an argument was given. In Python 3.11 SOT cannot follow `is None` of a tensor in a condition, but it follows this."""
+    return value is not None
+
+
 def additive_mask(mask, dtype):
     """A mask [N, L] of ones and zeros as what is added to the scores, [N, 1, 1, L]."""
     return (1.0 - mask.astype(dtype)).unsqueeze([1, 2]) * -10000.0
@@ -44,7 +49,7 @@ class QFormerEmbeddings(nn.Layer):
 
     def forward(self, query_embeds, input_ids=None):
         embeddings = query_embeds
-        if input_ids is not None:
+        if given(input_ids):
             positions = paddle.arange(paddle.shape(input_ids)[1], dtype="int64").unsqueeze(0)
             text = self.word_embeddings(input_ids) + self.position_embeddings(positions)
             embeddings = paddle.concat([embeddings, text], axis=1)
@@ -70,7 +75,7 @@ class QFormerSelfAttention(nn.Layer):
         query = self._split(self.query(hidden_states)) * self.head_dim**-0.5
         key, value = self._split(self.key(context)), self._split(self.value(context))
         scores = paddle.matmul(query, key, transpose_y=True)
-        if mask is not None:
+        if given(mask):
             scores = scores + mask
         weights = self.dropout(F.softmax(scores, axis=-1))
         return paddle.matmul(weights, value).transpose([0, 2, 1, 3]).flatten(2)

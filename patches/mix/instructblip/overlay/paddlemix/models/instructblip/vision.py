@@ -46,7 +46,8 @@ class VisionEmbeddings(nn.Layer):
     def forward(self, pixel_values, interpolate_pos_encoding=False):
         patches = self.patch_embedding(pixel_values.astype(self.patch_embedding.weight.dtype))
         tokens = patches.flatten(2).transpose([0, 2, 1])
-        first = self.class_embedding.expand([paddle.shape(tokens)[0], 1, -1])
+        # a sum with zeros broadcasts to the batch without asking for its size, which would break the graph for SOT
+        first = self.class_embedding + paddle.zeros_like(tokens[:, :1])
         tokens = paddle.concat([first, tokens], axis=1)
         positions = self.position_embedding
         if interpolate_pos_encoding:
