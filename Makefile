@@ -9,7 +9,7 @@ ARGS ?=
 export PYTHONPATH := $(CURDIR)/ci
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help test-all test lint list status doctor check-% pr-% build-% edit-% save-% fork-% wheel-% sweep-% format clean
+.PHONY: help debian test-all test lint list status doctor check-% pr-% build-% edit-% save-% fork-% wheel-% sweep-% format clean
 
 help: ## what there is to type
 	@grep -hE '^[a-z%_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -40,6 +40,12 @@ save-%: $(MARK) ## turn that work tree back into overlay/ and edits/
 fork-%: $(MARK) ## set up forks/<Suite>: make fork-seg, or make fork-seg FROM=<local repository>
 	@$(FORKLIFT) fork $* $(if $(FROM),--from $(FROM))
 
+# packages that native checks build against; without them those checks end as errors that name them, the others still run
+debian:
+	@ci/debian-packages.sh || true
+
+pr-ocr-recovery-cpp check-ocr-recovery-cpp: debian
+
 wheel-%: $(MARK) ## a wheel of the patched suite
 	@$(FORKLIFT) wheel $* $(ARGS)
 
@@ -53,7 +59,7 @@ test: $(MARK) ## the harness's own tests
 	@$(HARNESS)/bin/python -c 'import ray' 2> /dev/null || $(HARNESS)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r ci/locks/ray.txt
 	@$(HARNESS)/bin/python -m pytest -n auto ci/tests/unit ci/tests/roundtrip ci/tests/faults
 
-checks: $(MARK) ## the helpers' tests in the suite's environment, and every change
+checks: $(MARK) debian ## the helpers' tests in the suite's environment, and every change
 	@$(FORKLIFT) self-test
 	@$(FORKLIFT) test $(ARGS)
 
