@@ -18,8 +18,8 @@ def main():
     args = arguments(parser=parser)
     names = sorted(fp16_scan.CASES)[:: args.part]
     rows = fp16_scan.table(args.opset or [13], names)
-    kinds = {"ok": 0, "not saved": 0, "not converted": 0, "invalid": 0, "differs": 0, "no reference": 0}
-    words = {"Paddle": "not saved", "not": "not converted", "ONNX": "invalid", "no": "no reference"}
+    kinds = {"ok": 0, "not saved": 0, "not converted": 0, "invalid": 0, "differs": 0, "no reference": 0, "wrong shape": 0}
+    words = {"Paddle": "not saved", "not": "not converted", "ONNX": "invalid", "no": "no reference", "wrong": "wrong shape"}
     for row in rows:
         kind = row["result"] if row["result"] in kinds else words[row["result"].split()[0]]
         kinds[kind] += 1

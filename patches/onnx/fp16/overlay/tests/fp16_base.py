@@ -36,10 +36,11 @@ LIMIT = 1e-3  # of the largest value of an output
 AUXILIARY = ("XShape", "Mask", "ReserveSpace", "SavedMean", "SavedVariance",
              "MeanOut", "VarianceOut", "Mean", "Variance")
 
-
 # ONNX Runtime folds batch normalization and factors into FP16 weights and rounds the
 # products to FP16 once more. The graph that it was given does not ask for that.
-REROUNDING = ["ConvBNFusion", "ConvMulFusion", "ConvAddFusion", "MatMulBNFusion"]
+REROUNDING = [
+    "ConvBNFusion", "ConvMulFusion", "ConvAddFusion", "MatMulBNFusion"
+]
 
 
 def session(model, exact=True):
@@ -83,8 +84,7 @@ def to_mixed(layer):
         elif isinstance(sub, paddle.nn.LayerNorm):
             sub.register_forward_pre_hook(
                 lambda _, x: tuple(v.astype("float32") for v in x))
-            sub.register_forward_post_hook(
-                lambda _, x, y: y.astype("float16"))
+            sub.register_forward_post_hook(lambda _, x, y: y.astype("float16"))
         elif not hasattr(sub, "_variance"):
             for name, value in list(sub._parameters.items()):
                 if value is not None and value.dtype == paddle.float32:
@@ -126,8 +126,8 @@ def save(layer, path, specs, kind="fp16"):
         layer, dtype = Float32Inside(layer), "float32"
         layer.eval()
     inputs = [
-        paddle.static.InputSpec(
-            shape, dtype if given == "float32" else given, "x%d" % index)
+        paddle.static.InputSpec(shape, dtype if given == "float32" else given,
+                                "x%d" % index)
         for index, (shape, given) in enumerate(specs)
     ]
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -136,20 +136,30 @@ def save(layer, path, specs, kind="fp16"):
 
 
 def halve(path, target):
-    """Write an FP16 copy of a saved float32 program and its parameters."""
+    """Write an FP16 copy of a saved float32 program and its parameters.
+
+    Statistics and factors of batch normalization stay FP32, as AMP leaves them:
+    the variances of trained networks leave the range of FP16.
+    """
     program = programs.read_program(path + ".pdmodel")
     with open(path + ".pdiparams", "rb") as file:
         data = file.read()
     names = programs.saved_names(program)
+    wide = set()
+    for op in program.blocks[0].ops:
+        if op.type == "batch_norm":
+            wide.update(
+                programs.arguments(
+                    [v for v in op.inputs if v.parameter != "X"]))
     out, at = [], 0
-    for _ in names:
+    for name in names:
         size = int(np.frombuffer(data, "<i4", 1, at + 16)[0])
         desc = programs.TensorDesc.FromString(data[at + 20:at + 20 + size])
         count = int(np.prod(desc.dims, dtype=np.int64))
         width = programs._ITEM_SIZE[desc.data_type]
         raw = data[at + 20 + size:at + 20 + size + count * width]
         at += 20 + size + count * width
-        if desc.data_type == programs.FP32:
+        if desc.data_type == programs.FP32 and name not in wide:
             desc.data_type = programs.FP16
             raw = np.frombuffer(raw, np.float32).astype(np.float16).tobytes()
         head = desc.SerializeToString()
@@ -157,7 +167,9 @@ def halve(path, target):
     for block in program.blocks:
         for var in block.vars:
             desc = programs.tensor_desc(var)
-            if desc is not None and desc.data_type == programs.FP32:
+            if desc is None or var.name in wide:
+                continue
+            if desc.data_type == programs.FP32:
                 desc.data_type = programs.FP16
         for op in block.ops:
             for attr in op.attrs:
@@ -199,7 +211,7 @@ def _round_results(program, lowered):
     rounded = type(block)()
     for op in ops:
         rounded.ops.add().CopyFrom(op)
-        if op.type == "fetch":
+        if op.type in ("feed", "fetch"):
             continue
         for name in programs.arguments(
             [o for o in op.outputs if o.parameter not in AUXILIARY]):
@@ -216,14 +228,29 @@ def _round_results(program, lowered):
                     programs.tensor_desc(var).data_type = programs.FP16
                 variables[new] = var
             wide, rest, near, half = made
-            _add_op(rounded, "scale", {"X": name}, wide, scale=8193.0,
-                    bias=0.0, bias_after_scale=True)
-            _add_op(rounded, "elementwise_sub", {"X": wide, "Y": name}, rest,
-                    axis=-1)
-            _add_op(rounded, "elementwise_sub", {"X": wide, "Y": rest}, near,
-                    axis=-1)
-            _add_op(rounded, "cast", {"X": near}, half, in_dtype=5, out_dtype=4)
-            _add_op(rounded, "cast", {"X": half}, name, in_dtype=4, out_dtype=5)
+            _add_op(
+                rounded,
+                "scale", {"X": name},
+                wide,
+                scale=8193.0,
+                bias=0.0,
+                bias_after_scale=True)
+            _add_op(
+                rounded,
+                "elementwise_sub", {"X": wide,
+                                    "Y": name},
+                rest,
+                axis=-1)
+            _add_op(
+                rounded,
+                "elementwise_sub", {"X": wide,
+                                    "Y": rest},
+                near,
+                axis=-1)
+            _add_op(
+                rounded, "cast", {"X": near}, half, in_dtype=5, out_dtype=4)
+            _add_op(
+                rounded, "cast", {"X": half}, name, in_dtype=4, out_dtype=5)
     del block.ops[:]
     block.ops.extend(rounded.ops)
     return lowered
@@ -248,8 +275,8 @@ def evaluate(path, inputs, rounded=False):
             file.write(params)
     if rounded:
         inputs = [
-            x.astype(np.float32)
-            if x.dtype == np.float16 else x for x in inputs
+            x.astype(np.float32) if x.dtype == np.float16 else x
+            for x in inputs
         ]
     paddle.enable_static()
     try:
@@ -288,8 +315,11 @@ def errors(got, want):
     gap = np.abs(got - want) / scale
     norms = np.linalg.norm(got) * np.linalg.norm(want)
     cosine = float((got * want).sum() / norms) if norms else 1.0
-    return {"max": float(gap.max()), "mean": float(gap.mean()),
-            "cosine": cosine}
+    return {
+        "max": float(gap.max()),
+        "mean": float(gap.mean()),
+        "cosine": cosine
+    }
 
 
 def casts(model):
@@ -332,13 +362,13 @@ def network(name, path, kind="fp16"):
         inputs.append(value)
     layer = make()
     for block in layer.sublayers():
-        if hasattr(block, "bn3"):  # residual branches of a trained network are small
+        if hasattr(block,
+                   "bn3"):  # residual branches of a trained network are small
             block.bn3.weight.set_value(0.25 * block.bn3.weight)
-    calibrate(
-        layer, *[
-            paddle.to_tensor(v.astype(np.float32)
-                             if v.dtype == np.float16 else v) for v in inputs
-        ])
+    calibrate(layer, *[
+        paddle.to_tensor(v.astype(np.float32) if v.dtype == np.float16 else v)
+        for v in inputs
+    ])
     save(layer, path, specs, kind)
     if kind == "fp32_input":
         inputs = [v.astype(np.float32) for v in inputs]

@@ -25,8 +25,14 @@ from paddle.vision import models
 
 def conv_bn(inner, outer, size, stride=1, groups=1, act=nn.Hardswish):
     layers = [
-        nn.Conv2D(inner, outer, size, stride, size // 2, groups=groups,
-                  bias_attr=False),
+        nn.Conv2D(
+            inner,
+            outer,
+            size,
+            stride,
+            size // 2,
+            groups=groups,
+            bias_attr=False),
         nn.BatchNorm2D(outer)
     ]
     return nn.Sequential(*(layers + ([act()] if act else [])))
@@ -52,8 +58,8 @@ class LCNet(nn.Layer):
         self.features = features
         self.stem = conv_bn(3, 8, 3, 2)
         stages, width = [], 8
-        for outer, stride, size in ((16, 1, 3), (32, 2, 3), (32, 1, 5),
-                                    (64, 2, 5)):
+        for outer, stride, size in ((16, 1, 3), (32, 2, 3), (32, 1, 5), (64, 2,
+                                                                         5)):
             stages.append(
                 nn.Sequential(
                     conv_bn(width, width, size, stride, width),
@@ -86,9 +92,10 @@ class DBDetector(nn.Layer):
         self.outer = nn.LayerList(
             [nn.Conv2D(32, 8, 3, padding=1, bias_attr=False) for _ in "abc"])
         self.head = nn.Sequential(
-            conv_bn(24, 8, 3, act=nn.ReLU), nn.Conv2DTranspose(8, 8, 2, 2),
-            nn.BatchNorm2D(8), nn.ReLU(), nn.Conv2DTranspose(8, 1, 2, 2),
-            nn.Sigmoid())
+            conv_bn(24, 8, 3, act=nn.ReLU),
+            nn.Conv2DTranspose(8, 8, 2, 2),
+            nn.BatchNorm2D(8),
+            nn.ReLU(), nn.Conv2DTranspose(8, 1, 2, 2), nn.Sigmoid())
 
     def forward(self, x):
         f2, f3, _, f4 = self.backbone(x)[:4]
@@ -171,20 +178,20 @@ class WindowBlock(nn.Layer):
             [(2 * window - 1)**2, heads],
             default_initializer=nn.initializer.Normal(std=0.2))
         grid = paddle.stack(
-            paddle.meshgrid(paddle.arange(window),
-                            paddle.arange(window))).flatten(1)
+            paddle.meshgrid(paddle.arange(window), paddle.arange(
+                window))).flatten(1)
         gap = (grid[:, :, None] - grid[:, None, :]) + window - 1
         # not a buffer: Layer.to(dtype) makes integers FP16 as well
         self.index = (gap[0] * (2 * window - 1) + gap[1]).flatten().numpy()
         marks = paddle.zeros([side, side])
-        for number, rows in enumerate((slice(0, side - window),
-                                       slice(side - window, side - shift),
-                                       slice(side - shift, side))):
+        for number, rows in enumerate((slice(0, side - window), slice(
+                side - window, side - shift), slice(side - shift, side))):
             marks[rows] += 3.0 * number
             marks[:, rows] += 1.0 * number
         marks = self.split(marks.reshape([1, side, side, 1])).squeeze(-1)
         apart = marks.unsqueeze(1) - marks.unsqueeze(2)
-        mask = paddle.where(apart != 0, paddle.full_like(apart, -100.0),
+        mask = paddle.where(apart != 0,
+                            paddle.full_like(apart, -100.0),
                             paddle.zeros_like(apart))
         self.register_buffer("mask", mask.reshape([1, -1, 1, tokens, tokens]))
 
@@ -206,7 +213,7 @@ class WindowBlock(nn.Layer):
         tokens = self.window**2
         bias = paddle.index_select(
             self.table, paddle.to_tensor(self.index)).reshape(
-            [tokens, tokens, -1]).transpose([2, 0, 1]).unsqueeze(0)
+                [tokens, tokens, -1]).transpose([2, 0, 1]).unsqueeze(0)
         y = self.join(self.attend(self.split(y), bias)).reshape([-1, s, s, c])
         if self.shift:
             y = paddle.roll(y, [self.shift, self.shift], [1, 2])
@@ -221,8 +228,8 @@ class WindowBlock(nn.Layer):
         qkv = part.qkv(windows).reshape([-1, n, 3, part.heads, each])
         q, k, v = qkv.transpose([2, 0, 3, 1, 4]).unbind(0)
         score = paddle.matmul(q * each**-0.5, k, transpose_y=True) + bias
-        score = score.reshape(
-            [-1, self.mask.shape[1], part.heads, n, n]) + self.mask
+        score = score.reshape([-1, self.mask.shape[1], part.heads, n, n
+                               ]) + self.mask
         score = F.softmax(score.reshape([-1, part.heads, n, n]))
         y = paddle.matmul(score, v).transpose([0, 2, 1, 3])
         return part.out(y.reshape([-1, n, part.width]))
@@ -263,7 +270,8 @@ class Bert(nn.Layer):
         self.places = nn.Embedding(32, width)
         self.kinds = nn.Embedding(2, width)
         self.norm = nn.LayerNorm(width, epsilon=1e-12)
-        self.blocks = nn.LayerList([Attention(width, 4) for _ in range(layers)])
+        self.blocks = nn.LayerList(
+            [Attention(width, 4) for _ in range(layers)])
         self.norms = nn.LayerList(
             [nn.LayerNorm(width, epsilon=1e-12) for _ in range(2 * layers)])
         self.ups = nn.LayerList(
@@ -279,8 +287,8 @@ class Bert(nn.Layer):
         x = self.norm(x)
         for i, attention in enumerate(self.blocks):
             x = self.norms[2 * i](x + attention(x, mask=mask))
-            x = self.norms[2 * i + 1](
-                x + self.downs[i](F.gelu(self.ups[i](x))))
+            x = self.norms[2 * i +
+                           1](x + self.downs[i](F.gelu(self.ups[i](x))))
         return x, F.tanh(self.pooler(x[:, 0]))
 
 
@@ -296,9 +304,9 @@ class YoloHead(nn.Layer):
             [nn.Conv2D(c, classes, 3, padding=1) for c in (32, 64)])
         self.box = nn.LayerList(
             [nn.Conv2D(c, 4 * bins, 3, padding=1) for c in (32, 64)])
-        self.register_buffer(
-            "steps", paddle.arange(bins).astype("float32").reshape(
-                [1, bins, 1, 1]))
+        self.register_buffer("steps",
+                             paddle.arange(bins).astype("float32").reshape(
+                                 [1, bins, 1, 1]))
 
     def forward(self, x):
         kept = self.backbone(x)
@@ -308,8 +316,8 @@ class YoloHead(nn.Layer):
             f = f * F.sigmoid(self.gates[i](pooled))
             score = F.sigmoid(self.score[i](f)).flatten(2)
             box = self.box[i](f).reshape(
-                [0, 4, self.bins, f.shape[2] * f.shape[3]]).transpose(
-                    [0, 2, 1, 3])
+                [0, 4, self.bins,
+                 f.shape[2] * f.shape[3]]).transpose([0, 2, 1, 3])
             box = (F.softmax(box, 1) * self.steps).sum(1)
             scores.append(score)
             boxes.append(box * (8.0 * 2**i))
@@ -327,8 +335,8 @@ def tokens(batch, length):
 
 NETWORKS = {
     "resnet50": (models.resnet50, image(2, 3, 64, 64)),
-    "mobilenet_v3": (lambda: models.mobilenet_v3_small(num_classes=10),
-                     image(2, 3, 64, 64)),
+    "mobilenet_v3": (lambda: models.mobilenet_v3_small(num_classes=10), image(
+        2, 3, 64, 64)),
     "swin": (Swin, image(2, 3, 32, 32)),
     "pp_lcnet": (LCNet, image(2, 3, 64, 64)),
     "db_detector": (DBDetector, image(2, 3, 64, 64)),

@@ -129,9 +129,10 @@ def float_io(model):
             info.type.tensor_type.elem_type = FLOAT
             inner = info.name + ".fp16"
             first.append(
-                helper.make_node("Cast", [info.name], [inner],
-                                 name="fp16.input." + info.name,
-                                 to=TensorProto.FLOAT16))
+                helper.make_node(
+                    "Cast", [info.name], [inner],
+                    name="fp16.input." + info.name,
+                    to=TensorProto.FLOAT16))
             for node in nodes:
                 for position, name in enumerate(node.input):
                     if name == info.name:
@@ -146,8 +147,9 @@ def float_io(model):
                         if name == info.name:
                             names[position] = inner
             last.append(
-                helper.make_node("Cast", [inner], [info.name],
-                                 name="fp16.output." + info.name,
-                                 to=TensorProto.FLOAT))
+                helper.make_node(
+                    "Cast", [inner], [info.name],
+                    name="fp16.output." + info.name,
+                    to=TensorProto.FLOAT))
     _replace(model, first + nodes + last)
     return model

@@ -105,7 +105,8 @@ def explain(program, lowered, params_file, options, text):
     errors = [line for line in lines if "ERROR" in line or "Oops" in line]
     if not errors:
         errors = [line for line in lines if "[Paddle2ONNX]" not in line]
-    detail = "; ".join(errors[-2:] + [l for l in lines[-1:] if l not in errors])
+    detail = "; ".join(errors[-2:] +
+                       [l for l in lines[-1:] if l not in errors])
     ops = [
         op for op in program.blocks[0].ops if op.type not in ("feed", "fetch")
     ]
@@ -123,8 +124,8 @@ def explain(program, lowered, params_file, options, text):
     else:
         op = _bisect(ops, lowered, params_file, options)
     if op is None:
-        return ConvertError("The model cannot be converted: %s" % detail,
-                            detail=detail)
+        return ConvertError(
+            "The model cannot be converted: %s" % detail, detail=detail)
     return ConvertError(
         "Operator '%s' (%s) cannot be converted at opset %d: %s" %
         (op.type, describe(program, op), options["opset_version"], detail),

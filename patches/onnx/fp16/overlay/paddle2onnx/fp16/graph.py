@@ -47,9 +47,8 @@ MOVES = frozenset([
     "Unsqueeze", "Slice", "Gather", "Concat", "Split", "Expand", "Flatten",
     "ConstantOfShape", "Size", "Tile"
 ])
-# nodes whose attribute `dtype` names the type of the result, which ONNX Runtime
-# only makes in float32
-GENERATORS = frozenset([
+# nodes that ONNX Runtime has in float32 only, although ONNX allows FP16
+FLOAT_ONLY = frozenset([
     "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike",
     "Bernoulli"
 ])
@@ -104,7 +103,8 @@ def _without_weights(model):
 def fits(value):
     """Whether float32 constants keep their meaning when they become FP16."""
     value = np.abs(value[np.isfinite(value) & (value != 0)])
-    return value.size == 0 or (value.min() >= 2.0**-14 and value.max() <= 65504)
+    return value.size == 0 or (value.min() >= 2.0**-14 and
+                               value.max() <= 65504)
 
 
 def to_half(value):
@@ -133,8 +133,9 @@ class Restorer(object):
         self.model, self.graph = model, model.graph
         self.names, self.ops = dict(names), ops
         self.halves, self.params = halves, params
-        self.opset = next(o.version for o in model.opset_import
-                          if o.domain in ("", "ai.onnx"))
+        self.opset = next(
+            o.version for o in model.opset_import
+            if o.domain in ("", "ai.onnx"))
         for node in self.graph.node:
             for name in node.output:  # the core renamed a second writer of it
                 again = re.match(r"p2o\.(.*)\.\d+$", name)
@@ -235,8 +236,8 @@ class Restorer(object):
             for c in schema.type_constraints
         }
         groups = {}
-        for names, formals in ((node.input, schema.inputs),
-                               (node.output, schema.outputs)):
+        for names, formals in ((node.input, schema.inputs), (node.output,
+                                                             schema.outputs)):
             for position, name in enumerate(names):
                 if not formals or name not in self.floats:
                     continue
@@ -254,8 +255,9 @@ class Restorer(object):
                 groups, allowed = self._groups(node, self.opset)
                 for key, names in groups.items():
                     kind = self._vote(names)
-                    if node.op_type in GENERATORS:
-                        kind = FLOAT
+                    if node.op_type in FLOAT_ONLY or attribute(
+                            node, "reduction") is not None:
+                        kind = FLOAT  # ScatterND that adds, ScatterElements
                     if TYPE_NAMES[kind] not in allowed[key]:
                         kind = FLOAT
                     decided.update((name, kind) for name in names)
@@ -289,8 +291,8 @@ class Restorer(object):
                 for key, names in groups.items()
             }
             if all(
-                    len(kind) <= 1 and
-                    all(TYPE_NAMES[k] in allowed[key] for k in kind)
+                    len(kind) <= 1 and all(TYPE_NAMES[k] in allowed[key]
+                                           for k in kind)
                     for key, kind in kinds.items()):
                 self.needed_opset = max(self.needed_opset, opset)
                 return
@@ -316,7 +318,8 @@ class Restorer(object):
                 if (name, kind) not in made:
                     made[name, kind] = name + (".fp32"
                                                if kind == FLOAT else ".fp16")
-                    nodes.append(self._cast(index, name, made[name, kind], kind))
+                    nodes.append(
+                        self._cast(index, name, made[name, kind], kind))
                 node.input[position] = made[name, kind]
             after = []
             for position, name in enumerate(node.output):
@@ -324,13 +327,16 @@ class Restorer(object):
                 if kind is not None and kind != self.want[name]:
                     inner = name + ".before_cast"
                     node.output[position] = inner
-                    after.append(self._cast(index, inner, name, self.want[name]))
+                    after.append(
+                        self._cast(index, inner, name, self.want[name]))
             nodes.append(node)
             nodes.extend(after)
         for info in list(self.graph.input) + list(self.graph.output):
             if info.name in self.want:
                 info.type.tensor_type.elem_type = self.want[info.name]
-        kept = [onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes]
+        kept = [
+            onnx.NodeProto.FromString(n.SerializeToString()) for n in nodes
+        ]
         del self.graph.node[:]
         self.graph.node.extend(kept)
         del self.graph.value_info[:]
@@ -341,7 +347,8 @@ class Restorer(object):
         operator = self.ops[number][0] if number is not None else ""
         self.casts.append((operator, self.graph.node[index].op_type, source))
         return helper.make_node(
-            "Cast", [source], [target], name="fp16.Cast.%d" % len(self.casts),
+            "Cast", [source], [target],
+            name="fp16.Cast.%d" % len(self.casts),
             to=kind)
 
     def _constant(self, node):

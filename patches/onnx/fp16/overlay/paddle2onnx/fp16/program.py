@@ -55,10 +55,10 @@ _MESSAGES = {
     "TensorDesc": [("data_type", 1, "int32"), ("dims", 2, "*int64")],
     "LoDTensorDesc": [("tensor", 1, "TensorDesc")],
     "VarType": [("type", 1, "int32"), ("selected_rows", 2, "TensorDesc"),
-                ("lod_tensor", 3, "LoDTensorDesc"),
-                ("tensor_array", 4, "LoDTensorDesc")],
-    "VarDesc": [("name", 1, "string"), ("type", 2, "VarType"),
-                ("persistable", 3, "bool")],
+                ("lod_tensor", 3, "LoDTensorDesc"), ("tensor_array", 4,
+                                                     "LoDTensorDesc")],
+    "VarDesc": [("name", 1, "string"), ("type", 2, "VarType"), ("persistable",
+                                                                3, "bool")],
     "OpVar": [("parameter", 1, "string"), ("arguments", 2, "*string")],
     "OpAttr": [("name", 1, "string"), ("type", 2, "int32"), ("i", 3, "int32"),
                ("f", 4, "float"), ("b", 10, "bool")],
@@ -90,7 +90,8 @@ def _message_class(name):
             added = entry.field.add(
                 name=field,
                 number=number,
-                label=kinds.LABEL_REPEATED if repeated else kinds.LABEL_OPTIONAL)
+                label=kinds.LABEL_REPEATED
+                if repeated else kinds.LABEL_OPTIONAL)
             if plain in scalars:
                 added.type = scalars[plain]
             else:
