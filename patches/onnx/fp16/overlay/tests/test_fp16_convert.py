@@ -216,12 +216,13 @@ class RangeTest(Fp16Case):
             model, report = convert(path, opset)
             self.assert_close(run_onnx(model, inputs), evaluate(path, inputs))
             operators = set(cast[0] for cast in report["casts"])
-            self.assertEqual(operators, {"layer_norm"} if opset < 17 else set())
+            self.assertEqual(operators, {"layer_norm"}
+                             if opset < 17 else set())
         # ONNX Runtime hides it on a CPU: in FP16 this constant would be 0
         graph = onnx.ModelProto.FromString(convert(path, 11)[0]).graph
         values = [
-            numpy_helper.to_array(node.attribute[0].t)
-            for node in graph.node if node.op_type == "Constant"
+            numpy_helper.to_array(node.attribute[0].t) for node in graph.node
+            if node.op_type == "Constant"
         ]
         self.assertTrue(any(np.all(v == np.float32(1e-12)) for v in values))
 
