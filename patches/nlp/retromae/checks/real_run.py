@@ -1,6 +1,9 @@
-"""The real MiniLM encoder: carried over, its known figures reproduced, trained on real text, judged on held-out queries.
+"""Real encoders: carried over, known figures reproduced, trained on real text, judged on held-out queries.
 
-Known figures: Spearman on WordSim353, Pearson on the Lee corpus, cosines of sentence pairs. Retrieval data: corpus.py. Variants
+`--encoder minilm` is all-MiniLM-L6-v2 (6 layers, 384 wide), `--encoder tiny` a masked language model (2 layers, 128 wide), whose own head
+RetroMAE can start from.
+
+Known figures of MiniLM: Spearman on WordSim353, Pearson on the Lee corpus, cosines of sentence pairs. Retrieval data: corpus.py. Variants
 (`--variants`), each judged by nDCG@10 and MRR@10 on the same held-out queries:
 
     bm25           no encoder: Okapi BM25, k1 1.2, b 0.75
@@ -30,12 +33,23 @@ from scipy import stats
 
 from alignment.record import arguments, write_metrics
 
+ENCODERS = {"minilm": assets.minilm_here, "tiny": assets.tiny_here}
+# test: held-out queries; extra: distractors; then steps and batch of the contrastive training and of RetroMAE; train: pairs.
 BUDGETS = {
-    # held-out queries, distractors, contrastive steps and batch, RetroMAE steps and batch
-    "short": dict(test=100, extra=200, steps=16, batch=16, retromae_steps=6, retromae_batch=8, train=400),
-    "long": dict(test=400, extra=400, steps=80, batch=24, retromae_steps=120, retromae_batch=16, train=4000),
+    ("minilm", "short"): dict(test=80, extra=120, steps=10, batch=16, retromae_steps=6, retromae_batch=6, train=300),
+    ("minilm", "long"): dict(test=400, extra=400, steps=80, batch=24, retromae_steps=120, retromae_batch=16, train=4000),
+    ("tiny", "short"): dict(test=200, extra=200, steps=60, batch=24, retromae_steps=30, retromae_batch=8, train=600),
+    ("tiny", "long"): dict(test=400, extra=400, steps=150, batch=32, retromae_steps=200, retromae_batch=16, train=3000),
 }
-VARIANTS = {"short": "untrained,mean,mean+ft,rm", "long": "bm25,untrained,mean,cls,mean+ft,cls+ft,cls+rm+ft,random+ft"}
+LONG = "bm25,untrained,mean,cls,mean+ft,cls+ft,cls+rm+ft,random+ft"
+VARIANTS = {
+    ("minilm", "short"): "untrained,mean,mean+ft",
+    ("minilm", "long"): LONG,
+    ("tiny", "short"): "untrained,cls,cls+ft,cls+rm+ft",
+    ("tiny", "long"): LONG,
+}
+SIZES = ("test", "extra", "steps", "batch", "retromae_steps", "retromae_batch", "train")
+RATES = {"minilm": (5e-5, 1e-4), "tiny": (5e-4, 5e-4)}  # contrastive, RetroMAE
 QUERY, PASSAGE = 24, 56
 PARAPHRASES = ("A man is playing a guitar on stage.", "Someone performs music with a guitar.")
 UNRELATED = "The recipe needs two cups of flour."
@@ -90,7 +104,7 @@ class Run:
         from paddlenlp.transformers import BertTokenizer
 
         self.args, self.budget = args, budget
-        self.folder = assets.minilm_here()
+        self.folder = ENCODERS[args.encoder]()
         self.tokenizer = BertTokenizer.from_pretrained(self.folder)
         training, self.corpus, self.queries = corpus.splits(budget["test"], budget["extra"])
         self.training = training[: budget["train"]]
@@ -167,7 +181,7 @@ class Run:
         from retriever.trainer import EmbeddingTrainingArguments
 
         budget = self.budget
-        rate = 5e-4 if name.startswith("random") else 5e-5
+        rate = 5e-4 if name.startswith("random") else RATES[self.args.encoder][0]
         trainer = EmbeddingTrainer(
             model=model,
             args=self.arguments(name, EmbeddingTrainingArguments, budget["steps"], budget["batch"], rate, temperature=0.05),
@@ -179,7 +193,10 @@ class Run:
         self.curve(name, trainer)
 
     def retromae(self, name):
-        """RetroMAE on the training passages; gives its encoder with [CLS] pooling. The head starts from random weights."""
+        """RetroMAE on the training passages; gives its encoder with [CLS] pooling.
+
+        What the checkpoint lacks starts from random weights: the decoder, and for MiniLM the head too.
+        """
         from paddlenlp.trainer import Trainer, TrainingArguments
         from retriever import EmbeddingModel, RetroMAECollator, RetroMAEForPretraining
         from retriever.data import TextDataset
@@ -189,7 +206,9 @@ class Run:
         budget = self.budget
         trainer = Trainer(
             model=model,
-            args=self.arguments(name, TrainingArguments, budget["retromae_steps"], budget["retromae_batch"], 1e-4),
+            args=self.arguments(
+                name, TrainingArguments, budget["retromae_steps"], budget["retromae_batch"], RATES[self.args.encoder][1]
+            ),
             data_collator=RetroMAECollator(self.tokenizer, max_length=PASSAGE, seed=74),
             train_dataset=TextDataset([passage for _, passage in self.training], self.tokenizer, PASSAGE),
             tokenizer=self.tokenizer,
@@ -206,9 +225,6 @@ class Run:
             pooling = "cls" if name == "cls" else "mean"
             self.judge(name, None if name == "bm25" else self.model(pooling, random=name == "untrained"))
             return
-        if name == "rm":
-            self.retromae("retromae")
-            return
         model = self.retromae("retromae") if "+rm" in name else None
         if model is not None:
             self.judge(name.replace("+ft", ""), model)
@@ -216,6 +232,21 @@ class Run:
         model = model or self.model(pooling, random=name.startswith("random"))
         self.finetune(name, model)
         self.judge(name, model)
+
+    def conclude(self):
+        """Differences between the variants, for the bounds in change.toml."""
+        if "retromae" in self.curves:
+            self.metrics["retromae_loss_drop"] = self.metrics["retromae.first_losses"] - self.metrics["retromae.last_losses"]
+        for name, after, before in (
+            ("gain_mean", "mean+ft", "mean"),
+            ("gain_cls", "cls+ft", "cls"),
+            ("gain_retromae_and_ft", "cls+rm+ft", "cls"),
+            ("gain_over_untrained", "mean+ft", "untrained"),
+            ("gain_over_untrained", "cls+rm+ft", "untrained"),
+        ):
+            pair = [self.metrics.get(key + ".ndcg@10") for key in (after, before)]
+            if None not in pair:
+                self.metrics[name] = pair[0] - pair[1]
 
     def write(self):
         pictures = [self.draw()] if self.curves else []
@@ -245,30 +276,28 @@ class Run:
 
 def main():
     def add(parser):
-        parser.add_argument("--budget", choices=sorted(BUDGETS), default="short")
+        parser.add_argument("--encoder", choices=sorted(ENCODERS), default="minilm")
+        parser.add_argument("--budget", choices=("short", "long"), default="short")
         parser.add_argument("--variants", help="comma separated")
-        parser.add_argument("--steps", type=int, help="of the contrastive trainings")
-        parser.add_argument("--retromae_steps", type=int)
+        for name in SIZES:
+            parser.add_argument("--" + name, type=int, help="in place of the budget's")
 
     args = arguments(add)
     port.use_overlay()
-    budget = dict(BUDGETS[args.budget])
-    for name in ("steps", "retromae_steps"):
+    budget = dict(BUDGETS[args.encoder, args.budget])
+    for name in SIZES:
         if getattr(args, name) is not None:
             budget[name] = getattr(args, name)
     run = Run(args, budget)
-    run.metrics.update(similarities(run.embedder(run.model("mean"), 256)))
+    if args.encoder == "minilm":
+        run.metrics.update(similarities(run.embedder(run.model("mean"), 256)))
     print(json.dumps({key: round(float(value), 4) for key, value in run.metrics.items()}), flush=True)
-    for name in (args.variants or VARIANTS[args.budget]).split(","):
+    for name in (args.variants or VARIANTS[args.encoder, args.budget]).split(","):
         start = time.time()
         run.variant(name)
         print("%s: %.0f s" % (name, time.time() - start), flush=True)
         run.write()  # what is there stays there if a later variant fails
-    gain = run.metrics.get("mean+ft.ndcg@10", 0.0) - run.metrics.get("mean.ndcg@10", 0.0)
-    if "retromae" in run.curves:
-        run.metrics["retromae_loss_drop"] = run.metrics["retromae.first_losses"] - run.metrics["retromae.last_losses"]
-    run.metrics["ndcg_gain"] = gain
-    run.metrics["over_untrained"] = run.metrics.get("mean+ft.ndcg@10", 0.0) - run.metrics.get("untrained.ndcg@10", 0.0)
+    run.conclude()
     run.write()
 
 

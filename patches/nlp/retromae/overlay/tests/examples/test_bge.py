@@ -306,6 +306,16 @@ class TestConvert(FolderTest):
         for name, value in model.state_dict().items():
             np.testing.assert_array_equal(got[name], value.numpy())
 
+    def test_retromae_from_a_masked_language_model(self):
+        model, state = self.hf(True)
+        plain = {name[len("lm.") :]: value for name, value in state.items() if name.startswith("lm.")}
+        with self.assertRaisesRegex(ConversionError, "missing: c_head"):
+            state_to_paddle(plain, retromae=True)
+        got = state_to_paddle(plain, retromae=True, missing_ok=("c_head.",))
+        self.assertFalse([name for name in got if name.startswith("decoder.")])
+        for name, value in got.items():
+            np.testing.assert_array_equal(value, model.state_dict()[name].numpy())
+
     def test_untied_copy_is_refused(self):
         _, state = self.hf(True)
         state["decoder_embeddings.word_embeddings.weight"] = state["decoder_embeddings.word_embeddings.weight"] + 1

@@ -102,6 +102,8 @@ def _clean(state, retromae):
                 name = name[: -len(old)] + new
         if not retromae and name.startswith("bert."):
             name = name[len("bert.") :]
+        if retromae and name.startswith(("bert.", "cls.")):
+            name = "lm." + name  # a plain masked language model, to start RetroMAE from
         if not name.endswith(BUFFERS):
             cleaned[name] = np.asarray(value)
     if retromae:
@@ -124,7 +126,8 @@ def state_to_paddle(state, retromae=False, drop=(), missing_ok=()):
         retromae (bool): see `name_table`.
         drop (tuple[str]): names, or beginnings of names, there that are left out on purpose ("cls." for the head of a masked
             language model).
-        missing_ok (tuple[str]): beginnings of names there that may be missing ("pooler.").
+        missing_ok (tuple[str]): beginnings of names there that may be missing ("pooler."; "c_head." to start RetroMAE from a
+            `BertForMaskedLM`).
 
     Returns:
         dict[str, numpy.ndarray]
