@@ -148,6 +148,7 @@ public:
     document_->pages.push_back(make_frame(page, &width));
     frame_ = &document_->pages.back();
     width_ = width;
+    bottom_ = -1;
     std::vector<const Region *> body, top, bottom;
     for (const Region &region : page.regions) {
       if (is_header(region) && region.image.empty())
@@ -189,13 +190,38 @@ private:
       }
   }
 
+  // White space on the page -> points; the distance of lines is not counted.
+  float white_points(float pixels) const {
+    const float points = pixels * frame_->points_per_pixel - 6;
+    return std::min(36.0f, std::max(0.0f, std::round(points)));
+  }
+
   void add_band(const Band &band) {
     Section section;
     section.columns = band.columns;
+    float bottom = bottom_, lowest = bottom_; // of what stands above
+    float above = 0; // white above a band of two columns
+    int column = 0;
     for (const Placed &placed : band.regions) {
       place_ = &placed;
+      if (placed.column != column) // the right column begins at the band's top
+        bottom = bottom_;
+      column = placed.column;
+      const size_t first = section.blocks.size();
       add_region(*placed.region, &section);
+      if (section.blocks.size() == first)
+        continue;
+      const float white = white_points(placed.region->box.y1 - bottom);
+      if (bottom >= 0 && (band.columns == 1 || bottom != bottom_))
+        section.blocks[first].space_before = white;
+      else if (bottom >= 0) // above both columns, not at the top of one
+        above = first == 0 ? white : std::min(above, white);
+      bottom = std::max(bottom, placed.region->box.y2);
+      lowest = std::max(lowest, bottom);
     }
+    bottom_ = lowest;
+    if (above > 0 && !document_->sections.empty())
+      document_->sections.back().blocks.back().space_after = above;
     if (section.blocks.empty())
       return;
     const bool joins = !document_->sections.empty() &&
@@ -317,7 +343,8 @@ private:
   Document *document_;
   const Page *page_ = nullptr;
   PageFrame *frame_ = nullptr;
-  float width_ = 0; // pixels
+  float width_ = 0;   // pixels
+  float bottom_ = -1; // of what was placed on the page so far
   const Placed *place_ = nullptr;
 };
 

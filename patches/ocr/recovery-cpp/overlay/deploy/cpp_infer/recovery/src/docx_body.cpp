@@ -107,6 +107,7 @@ private:
                      std::string(last.name()) == "w:tbl"))
         last = small_paragraph(breaks); // two tables would grow into one
       last = add_block(block, width, frame);
+      set_spacing(last, block);
     }
     if (!last || std::string(last.name()) == "w:tbl")
       last = small_paragraph(false);
@@ -119,6 +120,27 @@ private:
     if (!properties)
       properties = last.prepend_child("w:pPr");
     add_section_properties(properties, section, frame, s == 0);
+  }
+
+  // Tables have no such property; a paragraph below them has.
+  static void set_spacing(pugi::xml_node node, const Block &block) {
+    const bool any = block.space_before > 0 || block.space_after > 0;
+    if (!any || std::string(node.name()) != "w:p")
+      return;
+    pugi::xml_node properties = node.child("w:pPr");
+    if (!properties)
+      properties = node.prepend_child("w:pPr");
+    pugi::xml_node after = properties.first_child(); // in the schema's order
+    while (after && std::string(after.name()) != "w:ind" &&
+           std::string(after.name()) != "w:jc")
+      after = after.next_sibling();
+    pugi::xml_node spacing =
+        after ? properties.insert_child_before("w:spacing", after)
+              : properties.append_child("w:spacing");
+    if (block.space_before > 0)
+      spacing.append_attribute("w:before") = twips(block.space_before);
+    if (block.space_after > 0)
+      spacing.append_attribute("w:after") = twips(block.space_after);
   }
 
   pugi::xml_node small_paragraph(bool column_break) {

@@ -162,6 +162,18 @@ TEST_CASE("a picture is as wide as on the page, at most the column") {
         595.3);
 }
 
+TEST_CASE("white space of the page stays, up to a limit") {
+  const pugi::xml_document xml = package(
+      build_document({page({block("title", "a", Box(300, 0, 700, 20)),
+                            block("title", "b", Box(300, 60, 700, 80)),
+                            block("text", "c", Box(50, 1300, 950, 1320))})}));
+  const auto found = xml.select_nodes("//w:p/w:pPr/w:spacing");
+  REQUIRE(found.size() == 2);
+  CHECK(found[0].node().attribute("w:before").as_int() == 18 * 20);
+  CHECK(std::string(found[0].node().next_sibling().name()) == "w:jc");
+  CHECK(found[1].node().attribute("w:before").as_int() == 36 * 20);
+}
+
 TEST_CASE("300 blocks") {
   std::vector<Region> regions;
   for (int i = 0; i < 300; ++i)

@@ -80,7 +80,10 @@ struct Block {
   Box box;          // of the region
   int page;
   int column; // 0, or 1 = right column of a two-column section
-  Block() : kind(BlockKind::Paragraph), page(0), column(0) {}
+  float space_before, space_after; // points of white on the page
+  Block()
+      : kind(BlockKind::Paragraph), page(0), column(0), space_before(0),
+        space_after(0) {}
 };
 
 struct Section {
