@@ -8,8 +8,11 @@ run unchanged in a copy of the work tree, with these deviations:
 - `wget` is answered from a local folder: whole_chain_little_train.tar, made here of cut-outs of photographs of scikit-image in
   the folders and lists of the original;
 - `python`, `python3.7` and `pip` are this Python; `setup.py install` and `pip` are answered "already there", as the
-  environment is locked;
-- in the copy of CONFIG: no GPU (gpu_list -1, device cpu, Global.use_gpu False).
+  environment is locked; the package paddleclas that it would install is a link to the folder deploy of the tree;
+- the scripts look for the trained model in <output_dir>/<model name>, but since 2023 the engine of the suite writes into
+  <output_dir> itself, so that no model gets through them: a link of that name points at the folder;
+- in the copy of CONFIG: no GPU (gpu_list -1, device cpu, Global.use_gpu False; the export, which takes its device from the yaml
+  file, gets it by -o, too).
 
 A step counts only if results_python.log says "Run successfully" for it. Beyond that the losses must be finite, the exported
 files must exist and the prediction must name five classes.
@@ -37,7 +40,8 @@ MODE = "lite_train_lite_infer"
 NEEDED = ("ppcls", "tools", "deploy", "test_tipc", "setup.py", "requirements.txt", "README_ch.md")
 ARCHIVE = "whole_chain_little_train"
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
-TRAIN, VAL = 16, 8
+TRAIN, VAL = 8, 4
+RUN = "norm_train_gpus_-1_autocast_null_nodes_1"
 
 PYTHON = """#!/bin/bash
 if [ "$1" = setup.py ]; then echo "setup.py: the environment is locked"; exit 0; fi
@@ -110,28 +114,37 @@ def main():
     for name in ("pip", "pip3"):
         program(os.path.join(programs, name), PIP)
     program(os.path.join(programs, "wget"), WGET % folder)
+    export = "norm_export:tools/export_model.py -c ppcls/configs/ImageNet/SwinTransformer/%s.yaml" % MODEL
     replace_lines(
         os.path.join(tree, CONFIG),
         {
+            export: export + " -o Global.device=cpu",
             "gpu_list:0|0,1": "gpu_list:-1",
             "-o Global.device:gpu": "-o Global.device:cpu",
             "-o Global.use_gpu:True|False": "-o Global.use_gpu:False",
         },
     )
 
-    env = dict(os.environ, PATH=programs + os.pathsep + os.environ["PATH"], PYTHONPATH=tree)
+    site = os.path.join(os.path.abspath(args.out), "site")
+    os.makedirs(os.path.join(site, "paddleclas"))
+    os.symlink(os.path.join(tree, "deploy"), os.path.join(site, "paddleclas", "deploy"))
+    output = os.path.join(tree, "test_tipc", "output", MODEL, MODE)
+    os.makedirs(os.path.join(output, RUN))
+    os.symlink(".", os.path.join(output, RUN, MODEL))
+    path = os.pathsep.join([tree, site])
+    env = dict(os.environ, PATH=programs + os.pathsep + os.environ["PATH"], PYTHONPATH=path)
     with open(os.path.join(args.out, "tipc.log"), "w") as log:
         for script in ("prepare.sh", "test_train_inference_python.sh"):
             subprocess.run(["bash", "test_tipc/" + script, CONFIG, MODE], cwd=tree, env=env, stdout=log, stderr=log, check=False)
 
-    output = os.path.join(tree, "test_tipc", "output", MODEL, MODE)
     with open(os.path.join(output, "results_python.log")) as stream:
         steps = stream.read().strip().split("\n")
     for step in steps:
         print(re.sub(r"\x1b\[[0-9;]*m", "", step).replace(tree, "."))
-    with open(os.path.join(output, "norm_train_gpus_-1_autocast_null_nodes_1.log")) as stream:
+    shutil.copy(os.path.join(output, RUN + "_export.log"), args.out)
+    with open(os.path.join(output, RUN + ".log")) as stream:
         losses = [float(v) for v in re.findall(r"\[Train\].*?loss: ([-\w.]+)", stream.read())]
-    exported = os.path.join(output, "norm_train_gpus_-1_autocast_null_nodes_1")
+    exported = os.path.join(output, RUN)
     predictions = [name for name in os.listdir(output) if name.startswith("python_infer_cpu")]
     with open(os.path.join(output, predictions[0])) as stream:
         found = re.search(r"class id\(s\): \[([\d, ]+)\]", stream.read())
