@@ -1,7 +1,7 @@
 """Instruction tuning that learns, and zero-shot style evaluation that measures it, from end to end on made pictures.
 
-A picture holds one shape of one color at one side. Two questions are asked of it, for the color and for the side, so that the answer needs
-the instruction as well as the image. The tiny model is trained from random weights by the example's own Trainer (all parts), then
+A picture holds one shape of one color. Two questions are asked of it, for the color and for the shape, so that the answer needs the
+instruction as well as the image. The tiny model is trained from random weights by the example's own Trainer (all parts), then
 `run_eval.py` answers about pictures that were not in training, by generation (exact match, GQA's format) and by ranking (VSR's).
 """
 
@@ -20,19 +20,17 @@ sys.path.insert(0, os.path.join(HERE, "tests", "models"))
 sys.path.insert(0, os.path.join(HERE, "paddlemix", "examples", "instructblip"))
 COLORS = {"red": (220, 40, 40), "green": (40, 180, 60), "blue": (40, 70, 220), "yellow": (230, 210, 40)}
 SHAPES = ("disc", "box", "cross")
-QUESTIONS = {"color": "what color?", "side": "which side?"}
+QUESTIONS = {"color": "what color?", "shape": "what shape?"}
 
 
 def draw(seed):
-    """(picture, color, side)."""
+    """(picture, color, shape)."""
     random = np.random.default_rng(seed)
     color, shape = list(COLORS)[random.integers(4)], SHAPES[random.integers(3)]
     gray = int(random.integers(90, 160))
     image = Image.new("RGB", (56, 56), (gray, gray, gray))
     pen = ImageDraw.Draw(image)
-    x, y, r = (int(random.integers(*limits)) for limits in ((14, 20), (18, 38), (9, 13)))
-    side = ("left", "right")[int(random.integers(2))]
-    x = x if side == "left" else 56 - x
+    x, y, r = (int(random.integers(*limits)) for limits in ((18, 38), (18, 38), (11, 17)))
     fill = tuple(int(np.clip(c + random.integers(-25, 26), 0, 255)) for c in COLORS[color])
     if shape == "disc":
         pen.ellipse((x - r, y - r, x + r, y + r), fill=fill)
@@ -41,17 +39,17 @@ def draw(seed):
     else:
         pen.rectangle((x - r, y - 3, x + r, y + 3), fill=fill)
         pen.rectangle((x - 3, y - r, x + 3, y + r), fill=fill)
-    return image, color, side
+    return image, color, shape
 
 
 def files(folder, train, test):
     os.makedirs(os.path.join(folder, "images"))
     rows, gqa, vsr, answers = [], {}, [], []
     for index in range(train + test):
-        image, color, side = draw(index)
+        image, color, shape = draw(index)
         name = f"{index:05d}"
         image.save(os.path.join(folder, "images", name + ".jpg"), quality=95)
-        for key, answer in (("color", color), ("side", side)):
+        for key, answer in (("color", color), ("shape", shape)):
             if index < train:
                 text = f"Question: {QUESTIONS[key]} Short answer:"
                 rows.append({"image": f"images/{name}.jpg", "instruction": text, "answer": answer})
@@ -99,7 +97,7 @@ def start(folder, seed):
 
 def main():
     def add(parser):
-        parser.add_argument("--steps", type=int, default=300)
+        parser.add_argument("--steps", type=int, default=500)
         parser.add_argument("--test", type=int, default=60)
 
     args = arguments(add)

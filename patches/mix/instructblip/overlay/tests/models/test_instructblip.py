@@ -232,6 +232,18 @@ class GenerationTest(unittest.TestCase):
         longer, _ = model.generate(**given, max_new_tokens=6, eos_token_id=end, min_length=4)
         self.assertNotIn(end, longer[0, :4].tolist())
 
+    def test_repetition_penalty_counts_the_prompt(self):
+        model, found = tiny.model(), 0
+        for seed in range(40):
+            given = tiny.inputs(batch=1, seed=seed, length=40)
+            prompt = set(given["input_ids"][0].tolist())
+            plain, _ = model.generate(**given, max_new_tokens=1, eos_token_id=-1)
+            if int(plain) in prompt:
+                found += 1
+                other, _ = model.generate(**given, max_new_tokens=1, eos_token_id=-1, repetition_penalty=1e6)
+                self.assertNotIn(int(other), prompt)
+        self.assertGreater(found, 3)
+
     def test_sampling(self):
         model, given = tiny.model(), tiny.inputs()
         greedy, _ = model.generate(**given, max_new_tokens=5, eos_token_id=-1)
