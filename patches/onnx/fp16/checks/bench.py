@@ -6,12 +6,12 @@ import os
 import sys
 
 import paddle
-import paddle2onnx
 
 from alignment.record import arguments
 from alignment.timing import interleave, write_benchmark
 
 sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
+import paddle2onnx  # noqa: E402
 from fp16_base import network  # noqa: E402
 from fp16_models import NETWORKS  # noqa: E402
 

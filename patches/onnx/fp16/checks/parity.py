@@ -10,11 +10,11 @@ import os
 import sys
 
 import numpy as np
-import paddle2onnx
 
 from alignment.record import Recorder, arguments
 
 sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
+import paddle2onnx  # noqa: E402
 from fp16_base import casts, convert, errors, evaluate, network, run_onnx  # noqa: E402
 
 QUICK = [

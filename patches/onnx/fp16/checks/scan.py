@@ -11,6 +11,19 @@ sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
 import fp16_scan  # noqa: E402
 
 
+def markdown(rows):
+    """One line an operator: converted, checked, run, error and control, Casts in the graph and those that were inserted."""
+    lines = ["| Operator | Opset | Result | Max | Control | Casts | Inserted |", "|-|-|-|-|-|-|-|"]
+    for row in rows:
+        numbers = ["%.1e" % row[key] if key in row else "-" for key in ("max", "control")]
+        counts = [str(row.get(key, "-")) for key in ("casts", "inserted")]
+        result = row["result"].replace("|", "/")
+        if row.get("full_check") is False:
+            result += " (full check fails, in float32 as well)"
+        lines.append("| %s |" % " | ".join([row["operator"], str(row["opset"]), result] + numbers + counts))
+    return "\n".join(lines) + "\n"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--opset", type=int, action="append")
@@ -25,6 +38,8 @@ def main():
         kinds[kind] += 1
     with open(os.path.join(args.out, "scan.json"), "w") as file:
         json.dump(rows, file, indent=1)
+    with open(os.path.join(args.out, "scan.md"), "w") as file:
+        file.write(markdown(rows))
     write_metrics(args.out, metrics={key.replace(" ", "_"): value for key, value in kinds.items()})
     print(kinds)
 

@@ -20,14 +20,46 @@ evaluations of such a program run everywhere:
   what FP16 kernels that compute in float32 give, and thus what FP16 itself costs.
 """
 
+import glob
+import importlib.machinery
+import importlib.util
 import os
+import sys
+import types
 
 import numpy as np
 import onnx
 import paddle
 from onnxruntime import InferenceSession, SessionOptions
-from paddle2onnx import fp16
-from paddle2onnx.fp16 import program as programs
+
+
+def core_is_built():
+    """Whether the source tree holds its core.
+
+    If not, the core of the release that is installed beside it is used.
+    """
+    name = "paddle2onnx.paddle2onnx_cpp2py_export"
+    folders = [os.path.join(p or ".", "paddle2onnx") for p in sys.path]
+    folders = [f for f in folders if os.path.isfile(f + "/__init__.py")]
+    cores = [glob.glob(f + "/paddle2onnx_cpp2py_export*") for f in folders]
+    if not any(cores) or cores[0]:
+        return True  # without any, the import says what is missing
+    version = types.ModuleType("paddle2onnx.version")
+    version.version = "source"
+    sys.modules.setdefault(version.__name__, version)
+    path = next(found[0] for found in cores if found)
+    loader = importlib.machinery.ExtensionFileLoader(name, path)
+    module = importlib.util.module_from_spec(
+        importlib.util.spec_from_loader(name, loader))
+    loader.exec_module(module)
+    sys.modules[name] = module
+    return False
+
+
+BUILT = core_is_built()
+
+from paddle2onnx import fp16  # noqa: E402
+from paddle2onnx.fp16 import program as programs  # noqa: E402
 
 paddle.disable_signal_handler()
 

@@ -78,7 +78,7 @@ def group_norm(x):
         helper.create_variable_for_type_inference(x.dtype) for _ in "abc"
     ]
     helper.append_op(
-        "group_norm",
+        type="group_norm",
         inputs={"X": x,
                 "Scale": scale,
                 "Bias": bias},

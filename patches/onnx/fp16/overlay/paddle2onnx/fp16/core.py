@@ -54,24 +54,25 @@ def run(model_file, params_file, options):
         (bytes, str): the ONNX model (empty if the core failed) and the text
         that the core printed, with the way it ended as the last line.
     """
+    import paddle2onnx.paddle2onnx_cpp2py_export as c_p2o
     with tempfile.TemporaryDirectory(prefix="paddle2onnx_") as scratch:
         request = os.path.join(scratch, "request.json")
         result = os.path.join(scratch, "model.onnx")
         with open(request, "w") as file:
             json.dump({
+                "core": c_p2o.__file__,
                 "model_file": model_file,
                 "params_file": params_file,
                 "result": result,
                 "options": options
             }, file)
-        package = os.path.dirname(
-            os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        env = dict(os.environ)
-        env["PYTHONPATH"] = os.pathsep.join(
-            [package] + [p for p in [env.get("PYTHONPATH")] if p])
         done = subprocess.run(
-            [sys.executable, "-m", "paddle2onnx.fp16.worker", request],
-            env=env,
+            [
+                sys.executable,
+                os.path.join(
+                    os.path.dirname(os.path.abspath(__file__)), "worker.py"),
+                request
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT)
         text = done.stdout.decode("utf-8", "replace")

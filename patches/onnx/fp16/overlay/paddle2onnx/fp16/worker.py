@@ -11,19 +11,31 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""The child process of paddle2onnx.fp16.core: python -m paddle2onnx.fp16.worker REQUEST."""
+"""The child process of paddle2onnx.fp16.core: python worker.py REQUEST.
+
+It loads the core and nothing else of the package.
+"""
 
 import json
 import sys
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 
-import paddle2onnx.paddle2onnx_cpp2py_export as c_p2o
+NAME = "paddle2onnx_cpp2py_export"
+
+
+def load_core(path):
+    spec = spec_from_loader(NAME, ExtensionFileLoader(NAME, path))
+    core = module_from_spec(spec)
+    spec.loader.exec_module(core)
+    return core
 
 
 def main(path):
     with open(path) as file:
         request = json.load(file)
     options = request["options"]
-    model = c_p2o.export(
+    model = load_core(request["core"]).export(
         request["model_file"], request["params_file"],
         options["opset_version"], options["auto_upgrade_opset"],
         options["verbose"], options["enable_onnx_checker"],
