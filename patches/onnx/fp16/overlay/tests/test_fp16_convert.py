@@ -22,12 +22,15 @@ import unittest
 import numpy as np
 import onnx
 import paddle
-from fp16_base import (BUILT, LIMIT, calibrate, casts, convert, errors,
-                       evaluate, network, run_onnx, save, session)
-import paddle2onnx
 from onnx import TensorProto, numpy_helper
-from paddle2onnx import fp16
-from paddle2onnx.fp16 import program as programs
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from fp16_base import (BUILT, LIMIT, calibrate, casts, convert, errors,
+                       evaluate, network, run_onnx, save,
+                       session)  # noqa: E402
+import paddle2onnx  # noqa: E402
+from paddle2onnx import fp16  # noqa: E402
+from paddle2onnx.fp16 import program as programs  # noqa: E402
 
 
 class SmallNet(paddle.nn.Layer):
