@@ -16,7 +16,7 @@ from build import recover_command  # noqa: E402
 from pages import inputs, save  # noqa: E402
 from parity import python_recovery, run  # noqa: E402
 
-PAGES = 20
+COUNTS = {"text pages": 100, "tables": 20, "300 blocks": 4}  # pages in one document
 
 
 def main():
@@ -30,7 +30,7 @@ def main():
     }
     rows = []
     for kind, names in kinds.items():
-        count = 4 if kind == "300 blocks" else PAGES
+        count = COUNTS[kind]
         pages = [made[names[i % len(names)]]["pages"][0] for i in range(count)]
         name = kind.replace(" ", "_")
         folder = save(os.path.join(args.out, "stage"), name, pages)
