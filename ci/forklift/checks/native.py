@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from forklift import shell
 from forklift.checks.junit import read_junit
 from forklift.checks.runner import Stopwatch, fresh_directory
-from forklift.errors import ForkliftError
+from forklift.errors import ForkliftError, Reason
 from forklift.model import CheckResult, CheckSpec, Workspace
 
 
@@ -18,7 +19,7 @@ def run(workspace: Workspace, spec: CheckSpec) -> CheckResult:
     build, junit = out / "build", out / "ctest.xml"
     source = workspace.directory / spec.source
     try:
-        shell.run(["cmake", "-S", source, "-B", build, *spec.args], log=out / "configure.log", timeout=spec.timeout_s)
+        _configure(source, build, spec, out / "configure.log")
         jobs = str(workspace.threads)
         shell.run(["cmake", "--build", build, "-j", jobs], log=out / "build.log", timeout=spec.timeout_s)
         words: list[str | Path] = ["ctest", "--test-dir", build, "--output-junit", junit, "--output-on-failure", "--no-tests=error"]
@@ -32,3 +33,16 @@ def run(workspace: Workspace, spec: CheckSpec) -> CheckResult:
     passed = list(states.values()).count("passed")
     summary = f"{passed} passed, {len(failed)} failed" + (f": {failed[0]}" if failed else "")
     return watch.judged(not failed and passed > 0, summary, {"tests": states}, (str(junit),))
+
+
+def _configure(source: Path, build: Path, spec: CheckSpec, log: Path) -> None:
+    """A library that is missing is the machine's fault, not the change's."""
+    done = shell.run(["cmake", "-S", source, "-B", build, *spec.args], log=log, timeout=spec.timeout_s, check=False)
+    if done.status != 0:
+        missing = re.search(r"(?i)could not find|not found|is not installed", done.stdout)
+        raise ForkliftError(
+            "CMake cannot configure the project",
+            [("log", log), ("output", done.tail)],
+            "sudo ci/debian-packages.sh, then run the command again" if missing else f"read {log}",
+            Reason.ENV_FAILED if missing else Reason.SCRIPT_FAILED,
+        )

@@ -246,3 +246,12 @@ def test_a_native_build(toy, program, outcome, said):
     row = toy.cli("check", "toy-linear", "--json").row("native")
     assert row["outcome"] == outcome, row
     assert row["summary"].startswith(said)
+
+
+def test_a_native_build_that_lacks_a_library_is_the_machines_fault(toy):
+    toy.make_environment()
+    cmake = "cmake_minimum_required(VERSION 3.18)\nproject(toy CXX)\nfind_package(libnowhere REQUIRED CONFIG)\n"
+    toy.change(overlay={"deploy/CMakeLists.txt": cmake}, edits={}, checks=[{"kind": "native", "source": "deploy"}])
+    row = toy.cli("check", "toy-linear", "--json").row("native")
+    assert (row["outcome"], row["reason"]) == ("error", "env_failed")
+    assert "debian-packages.sh" in row["details"]["next"]
