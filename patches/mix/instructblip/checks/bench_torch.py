@@ -21,6 +21,7 @@ import time
 import numpy as np
 
 SIDES = ("paddle", "torch")
+INFERENCE = "inference"  # the exported image part in Paddle Inference with oneDNN
 BATCH, TEXT, IMAGE, QUERIES, VOCAB, TOKEN = 4, 24, 112, 16, 4000, 3999
 CONFIG = {
     "vision_config": {
@@ -181,11 +182,29 @@ def paddle_side(kind, args):
     return runs, f"paddle {paddle.__version__}"
 
 
+def inference_side(kind, args):
+    """The exported image encoder, Q-Former and projection."""
+    import paddle
+    from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGeneration
+
+    from alignment.exporting import predict, predictor, save_static
+
+    sys.path.insert(0, os.path.join(os.getcwd(), "paddlemix", "examples", "instructblip"))
+    from export import ImageFeatures, input_spec
+
+    model = InstructBlipForConditionalGeneration.from_pretrained(os.path.join(args.out, "pd_" + kind))
+    path = save_static(ImageFeatures(model), input_spec(model.config), os.path.join(args.out, "static_" + kind))
+    ready, given = predictor(path, onednn=True), inputs()
+    arrays = {key: given[key] for key in ("pixel_values", "qformer_input_ids", "qformer_attention_mask")}
+    return {"image": lambda: predict(ready, arrays)[0]}, f"paddle {paddle.__version__} inference, oneDNN"
+
+
 def worker(args):
     """Builds one side; each line on stdin names a task, each answer is its milliseconds by the clock and of the CPU."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    runs, version = (torch_side if args.worker == "torch" else paddle_side)(args.kind, args)
+    side = {"torch": torch_side, "paddle": paddle_side, INFERENCE: inference_side}[args.worker]
+    runs, version = side(args.kind, args)
     print(version, file=answers, flush=True)
     for line in sys.stdin:
         word, task = line.strip().split(" ", 1)
@@ -200,10 +219,11 @@ def worker(args):
             print((time.perf_counter() - start) * 1e3, (time.process_time() - cpu) * 1e3, file=answers, flush=True)
 
 
-def measure(kind, args):
+def measure(kind, args, sides=SIDES, tasks=TASKS):
+    ours = sides[0]
     workers, versions = {}, {}
     environment = dict(os.environ, OMP_NUM_THREADS=str(args.threads), MKL_NUM_THREADS=str(args.threads))
-    for side in reversed(SIDES):  # torch writes the weights
+    for side in reversed(sides):  # torch writes the weights
         python = args.torch_python if side == "torch" else sys.executable
         words = [python, os.path.abspath(__file__), "--out", args.out, "--worker", side, "--kind", kind]
         words += ["--threads", str(args.threads), "--tokens", str(args.tokens)]
@@ -219,33 +239,33 @@ def measure(kind, args):
         return workers[side].stdout.readline().split()
 
     result = {"versions": versions, "agreement": {}, "tasks": {}}
-    for task in TASKS:
+    for task in tasks:
         made = {}
-        for side in SIDES:
+        for side in sides:
             ask(side, "save " + task)
             path = os.path.join(args.out, f"{kind}_{side}_{task.replace(' ', '_')}.npy")
             made[side] = np.load(path)
-        gap = np.abs(made["paddle"].astype("float64") - made["torch"]).max() / max(np.abs(made["torch"]).max(), 1e-30)
+        gap = np.abs(made[ours].astype("float64") - made["torch"]).max() / max(np.abs(made["torch"]).max(), 1e-30)
         result["agreement"][task] = float(gap)
-    for task in TASKS:
-        samples = {side: {"wall": [], "cpu": []} for side in SIDES}
+    for task in tasks:
+        samples = {side: {"wall": [], "cpu": []} for side in sides}
         for number in range(args.warmup + args.rounds):
-            for side in SIDES[number % 2 :] + SIDES[: number % 2]:
+            for side in sides[number % 2 :] + sides[: number % 2]:
                 spent = ask(side, "run " + task)
                 if number >= args.warmup:
                     samples[side]["wall"].append(float(spent[0]))
                     samples[side]["cpu"].append(float(spent[1]))
         row = {}
         for clock in ("wall", "cpu"):
-            each = np.array(samples["paddle"][clock]) / np.array(samples["torch"][clock])
+            each = np.array(samples[ours][clock]) / np.array(samples["torch"][clock])
             row[clock] = {
-                "paddle_ms": float(np.median(samples["paddle"][clock])),
+                f"{ours}_ms": float(np.median(samples[ours][clock])),
                 "torch_ms": float(np.median(samples["torch"][clock])),
                 "ratio_median_min_max": [float(value) for value in (np.median(each), each.min(), each.max())],
             }
         result["tasks"][task] = row
         print(kind, task, {c: [round(v, 2) for v in row[c]["ratio_median_min_max"]] for c in row}, flush=True)
-    result["peak_memory_mb"] = {side: float(ask(side, "memory now")[0]) for side in SIDES}
+    result["peak_memory_mb"] = {side: float(ask(side, "memory now")[0]) for side in sides}
     for process in workers.values():
         process.stdin.close()
         process.wait()
@@ -261,7 +281,8 @@ def main():
     parser.add_argument("--tokens", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--warmup", type=int, default=2)
-    parser.add_argument("--worker", choices=SIDES)
+    parser.add_argument("--only_inference", action="store_true", help="in a directory of an earlier run: the exported image part")
+    parser.add_argument("--worker", choices=(*SIDES, INFERENCE))
     parser.add_argument("--kind", choices=sorted(TEXTS))
     args = parser.parse_args()
     if args.worker:
@@ -271,8 +292,12 @@ def main():
     os.makedirs(args.out, exist_ok=True)
     result = {"batch": BATCH, "threads": args.threads, "rounds": args.rounds, "new_tokens": args.tokens, "models": {}}
     for kind in sorted(TEXTS):
-        result["models"][kind] = measure(kind, args)
-    with open(os.path.join(args.out, "benchmark_torch.json"), "w") as stream:
+        if args.only_inference:
+            result["models"][kind] = measure(kind, args, (INFERENCE, "torch"), ("image",))
+        else:
+            result["models"][kind] = measure(kind, args)
+    name = "benchmark_torch_inference.json" if args.only_inference else "benchmark_torch.json"
+    with open(os.path.join(args.out, name), "w") as stream:
         json.dump(result, stream, indent=1)
 
 
