@@ -14,13 +14,17 @@
 
 import json
 import os
+import sys
 import unittest
 
 import numpy as np
 import paddle
 import paddle.nn.functional as F
-from bge_testing import TEXTS, VOCABULARY, FolderTest, make_config
-from retriever import (
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from bge_testing import TEXTS, VOCABULARY, FolderTest, make_config  # noqa: E402
+from retriever import (  # noqa: E402
     DygraphEncoder,
     Embedder,
     EmbeddingModel,
@@ -35,11 +39,11 @@ from retriever import (
     retrieval_metrics,
     whole_word_mask,
 )
-from retriever.convert import ConversionError, state_to_hf, state_to_paddle
-from retriever.data import GroupDataset, TextDataset, read_jsonl
-from retriever.embedder import export
-from retriever.index import faiss
-from retriever.masking import decoder_visibility, words_of
+from retriever.convert import ConversionError, state_to_hf, state_to_paddle  # noqa: E402
+from retriever.data import GroupDataset, TextDataset, read_jsonl  # noqa: E402
+from retriever.embedder import export  # noqa: E402
+from retriever.index import faiss  # noqa: E402
+from retriever.masking import decoder_visibility, words_of  # noqa: E402
 
 
 class TestMasking(FolderTest):

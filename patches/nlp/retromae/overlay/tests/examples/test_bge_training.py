@@ -24,10 +24,19 @@ from unittest import mock
 
 import numpy as np
 import paddle
-from bge_testing import FOLDER, ROOT, TEXTS, FolderTest, make_config, make_tokenizer
-from retriever import DygraphEncoder, EmbeddingModel, EmbeddingTrainer, InferenceEncoder, RetroMAEForPretraining
-from retriever.data import GroupCollator, GroupDataset, read_jsonl, write_jsonl
-from retriever.trainer import EmbeddingTrainingArguments
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from bge_testing import FOLDER, ROOT, TEXTS, FolderTest, make_config, make_tokenizer  # noqa: E402
+from retriever import (  # noqa: E402
+    DygraphEncoder,
+    EmbeddingModel,
+    EmbeddingTrainer,
+    InferenceEncoder,
+    RetroMAEForPretraining,
+)
+from retriever.data import GroupCollator, GroupDataset, read_jsonl, write_jsonl  # noqa: E402
+from retriever.trainer import EmbeddingTrainingArguments  # noqa: E402
 
 
 class TrainingTest(FolderTest):
