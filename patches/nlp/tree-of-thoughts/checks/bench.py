@@ -22,8 +22,8 @@ from alignment.timing import interleave, write_benchmark
 STATES = ("4 5 16", "6 9 10", "4 10 11", "6 10 20", "-1 6 10", "5 6 6", "2 4 10", "3 10")
 
 
-def level(task, choices, tokens):
-    prompts = [task.value_prompt("", "x (left: %s)\n" % numbers) for numbers in STATES]
+def level(task, states, choices, tokens):
+    prompts = [task.value_prompt("", "x (left: %s)\n" % numbers) for numbers in STATES[:states]]
     return [Request(prompt, choices, temperature=0.7, max_tokens=tokens) for prompt in prompts]
 
 
@@ -32,7 +32,7 @@ def batching(folder, args):
     kept = PaddleNLPModel.from_pretrained(folder)
     plain = PaddleNLPModel(kept.model, kept.tokenizer, reuse_prefix=False)
     single = PaddleNLPModel(kept.model, kept.tokenizer, reuse_prefix=False, max_rows=1)
-    requests = level(task, args.choices, args.tokens)
+    requests = level(task, args.states, args.choices, args.tokens)
     sides = {
         "one batch, prefix kept": lambda: kept.complete(requests),
         "one batch": lambda: plain.complete(requests),
@@ -72,11 +72,12 @@ def decoding(model, args):
 
 
 def options(parser):
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--states", type=int, default=3, help="prompts of a level, at most %d" % len(STATES))
     parser.add_argument("--choices", type=int, default=1, help="answers to each prompt")
-    parser.add_argument("--tokens", type=int, default=4, help="tokens of an answer")
+    parser.add_argument("--tokens", type=int, default=2, help="tokens of an answer")
     parser.add_argument("--steps", type=int, default=8, help="tokens decoded")
-    parser.add_argument("--batches", type=int, nargs="*", default=[1, 8])
+    parser.add_argument("--batches", type=int, nargs="*", default=[4])
 
 
 def main():
