@@ -24,6 +24,7 @@ def build(house: House, change: Change, base: BaseTree, *, write_ref: bool = Tru
     `strict` demands that an edit's pre-image is the base's own blob (fork base only); `stack` turns it off, since a
     change that went before may have touched the same file.
     """
+    _refuse_unassigned(change)
     identity = suites.author(house.ci)
     ground = _after(house, change, base)
     _refuse_existing(change, ground)
@@ -66,6 +67,13 @@ def on_top(branch: FeatureBranch) -> BaseTree:
     """The branch as a base for the next change."""
     base = branch.base
     return BaseTree(base.kind, base.suite, base.git_dir, branch.head, branch.tree, f"{base.label} + {branch.change.id}")
+
+
+def _refuse_unassigned(change: Change) -> None:
+    problems = changes.assignment_problems(change)
+    if problems:
+        facts = [("file", change.directory / "change.toml"), ("all", "\n".join(problems))]
+        raise ForkliftError("the commits do not name the change's files", facts, f"correct them, then forklift lint {change.id}")
 
 
 def _refuse_existing(change: Change, base: BaseTree) -> None:
@@ -120,11 +128,33 @@ def _apply_edits(index: Git, change: Change, commit: Commit, base: BaseTree, abs
         content = patch.read_bytes()
         if strict and base.kind == "fork":
             _check_preimage(index, change, base, path, content)
+        else:
+            _refuse_doubtful(index, change, base, path, content)
         done = index.done("apply", "--cached", "--whitespace=nowarn", "-", stdin=content, check=False)
         if done.status != 0:
             raise ForkliftError(
                 "an edit does not apply",
                 [("file", patch), ("base", base.label), ("git said", done.tail)],
+                _mend(change, base),
+                Reason.BASE_DRIFT,
+            )
+
+
+def _refuse_doubtful(index: Git, change: Change, base: BaseTree, path: str, content: bytes) -> None:
+    """git takes any place where a hunk's lines stand; in a file that differs from the pin's, several places mean a guess."""
+    listed = index.line("ls-files", "--stage", "--", path)
+    have = index.bytes_of(listed.split()[1]).decode("utf-8", "replace").split("\n") if listed else []
+    for hunk in _hunks(content):
+        want = [line.value.rstrip("\n") for line in hunk if line.line_type in (" ", "-")]
+        places = [at for at in range(len(have) - len(want) + 1) if have[at : at + len(want)] == want]
+        if want and len(places) > 1 and hunk.source_start - 1 not in places:
+            raise ForkliftError(
+                "an edit fits in several places",
+                [
+                    ("file", edit_path(change, path)),
+                    ("base", base.label),
+                    ("want", f"line {hunk.source_start} of the pin; its lines stand at {', '.join(str(at + 1) for at in places)}"),
+                ],
                 _mend(change, base),
                 Reason.BASE_DRIFT,
             )
@@ -154,12 +184,15 @@ def _check_preimage(index: Git, change: Change, base: BaseTree, path: str, conte
         )
 
 
-def _changed_lines(content: bytes) -> str:
+def _hunks(content: bytes) -> list[unidiff.Hunk]:
     try:
-        hunks = [hunk for file in unidiff.PatchSet(content.decode("utf-8", "replace")) for hunk in file]
+        return [hunk for file in unidiff.PatchSet(content.decode("utf-8", "replace")) for hunk in file]
     except unidiff.UnidiffParseError:
-        return ""
-    spans = [f"{hunk.source_start}-{hunk.source_start + max(hunk.source_length - 1, 0)}" for hunk in hunks]
+        return []  # git says what is wrong with it
+
+
+def _changed_lines(content: bytes) -> str:
+    spans = [f"{hunk.source_start}-{hunk.source_start + max(hunk.source_length - 1, 0)}" for hunk in _hunks(content)]
     return f" (the edit is at lines {', '.join(spans)})" if spans else ""
 
 

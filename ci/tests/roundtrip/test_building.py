@@ -4,7 +4,7 @@ import shutil
 import sys
 
 import pytest
-from toyhouse import HEADER, LINEAR, REGISTRY, ToyHouse, copy_upstream, git, lose_blob, put
+from toyhouse import HEADER, HOOKED, LINEAR, REGISTRY, ToyHouse, copy_upstream, git, lose_blob, put
 
 from forklift import branch as branches
 from forklift.errors import ForkliftError, Reason
@@ -268,6 +268,33 @@ def test_a_branch_of_that_name_that_was_there_before_is_left_alone(forked):
     git(fork, "update-ref", "refs/heads/feature/linear", forked.upstream.later["moved"])
     assert forked.cli("build", "toy-linear").status == 1
     assert git(fork, "rev-parse", "feature/linear").strip() == forked.upstream.later["moved"]
+
+
+# ---- files that are not as the edit knows them ---------------------------------------------------
+
+
+def test_a_hunk_that_fits_in_several_places_is_never_guessed(forked):
+    forked.change("one", overlay={}, edits={"toylib/registry.py": "# moved\n" + REGISTRY + REGISTRY})
+    forked.change("two", overlay={}, after=["toy-one"])
+    with pytest.raises(ForkliftError, match="an edit fits in several places") as caught:
+        forked.build("toy-two")
+    assert "line 12 of the pin; its lines stand at 13, 55" in str(caught.value)
+
+
+def test_a_hunk_that_moved_but_fits_in_one_place_applies(forked):
+    forked.change("one", overlay={}, edits={"toylib/registry.py": "# moved\n" + REGISTRY})
+    forked.change("two", overlay={}, after=["toy-one"])
+    built = forked.build("toy-two")
+    assert Git(built.base.git_dir).exactly("show", f"{built.head}:toylib/registry.py").decode() == "# moved\n" + HOOKED
+
+
+def test_a_manifest_that_names_a_missing_edit_says_so(forked):
+    directory = forked.change()
+    (directory / "edits" / "toylib" / "registry.py.patch").unlink()
+    ran = forked.cli("build", "toy-linear")
+    assert ran.status == 1
+    assert "the commits do not name the change's files" in ran.err
+    assert "toylib/registry.py" in ran.err
 
 
 # ---- the release ---------------------------------------------------------------------------------
