@@ -136,19 +136,8 @@ def download(house: House, release: Release) -> Path:
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         wanted = Path(scratch) / "requirements.txt"
         wanted.write_text(f"{release.distribution}=={release.version} --hash=sha256:{release.sha256}\n")
-        words: list[str | Path] = [
-            "download",
-            "-q",
-            "--no-deps",
-            "--require-hashes",
-            "--only-binary",
-            ":all:",
-            "-r",
-            wanted,
-            "-d",
-            f"{scratch}/w",
-        ]
-        done = shell.run([sys.executable, "-m", "pip", *words], check=False, timeout=600)
+        words = ["-m", "pip", "download", "-q", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+        done = shell.run([sys.executable, *words, "-r", wanted, "-d", f"{scratch}/w"], check=False, timeout=600)
         if done.status != 0:
             mismatch = "DO NOT MATCH THE HASHES" in done.stderr
             raise ForkliftError(

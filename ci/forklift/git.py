@@ -91,14 +91,8 @@ class Git:
 
     def commit_tree(self, tree: str, parent: str | None, message: str, who: Identity, date: str) -> str:
         """A commit object with a fixed identity and date, so that the same input gives the same id."""
-        env = {
-            "GIT_AUTHOR_NAME": who.name,
-            "GIT_AUTHOR_EMAIL": who.email,
-            "GIT_AUTHOR_DATE": date,
-            "GIT_COMMITTER_NAME": who.name,
-            "GIT_COMMITTER_EMAIL": who.email,
-            "GIT_COMMITTER_DATE": date,
-        }
+        facts = {"NAME": who.name, "EMAIL": who.email, "DATE": date}
+        env = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in facts.items()}
         parents = ["-p", parent] if parent else []
         return self.line("commit-tree", tree, *parents, stdin=message.encode(), env=env)
 

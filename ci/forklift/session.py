@@ -85,21 +85,11 @@ def self_test(here: House, suite: Suite, paddle: str) -> int:
     """pytest over ci/tests/in_suite in the environment that check scripts run in."""
     python = environment.ensure(here, suite, paddle)
     env = environment.variables(here, here.ci, suite, "release", paddle, shell.cores())
-    words: list[str | Path] = [
-        python,
-        "-m",
-        "pytest",
-        "-q",
-        "-W",
-        "ignore",
-        "-c",
-        os.devnull,
-        "-p",
-        "no:cacheprovider",
-        here.ci / "tests" / "in_suite",
-    ]
+    words = ["-m", "pytest", "-q", "-W", "ignore", "-p", "no:cacheprovider", "-c"]
     log = here.cache / "logs" / f"self-test-{paddle}.log"
-    done = shell.run(words, cwd=here.ci, env=env, log=log, timeout=900, check=False)
+    done = shell.run(
+        [python, *words, os.devnull, here.ci / "tests" / "in_suite"], cwd=here.ci, env=env, log=log, timeout=900, check=False
+    )
     print(done.tail if done.status else done.tail.splitlines()[-1], flush=True)
     return 1 if done.status else 0
 
