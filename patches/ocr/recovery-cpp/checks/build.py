@@ -10,7 +10,7 @@ from alignment.wheels import cache
 SOURCE = os.path.join("deploy", "cpp_infer", "recovery")
 
 
-def _digest(folder):
+def digest(folder):
     """Path and content of `folder`: CMake ties a build directory to the place of its sources."""
     digest = hashlib.sha256(os.path.abspath(folder).encode())
     for path, folders, names in os.walk(folder):
@@ -23,7 +23,7 @@ def _digest(folder):
 
 def recover_command():
     """Path of `ppocr_recover` (Release) for the sources of the work tree; raises CalledProcessError with CMake's own words."""
-    target = os.path.join(cache("ocr-recovery-cpp"), "build-" + _digest(SOURCE))
+    target = os.path.join(cache("ocr-recovery-cpp"), "build-" + digest(SOURCE))
     os.makedirs(target, exist_ok=True)
     with open(os.path.join(target, "lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,6 +1,6 @@
 # Runs the command as a user does.
 function(run want words)
-  execute_process(COMMAND ${RECOVER} ${words} ${ARGN} RESULT_VARIABLE code
+  execute_process(COMMAND ${EMULATOR} ${RECOVER} ${words} ${ARGN} RESULT_VARIABLE code
                   OUTPUT_VARIABLE out ERROR_VARIABLE err)
   if(NOT code STREQUAL want)
     message(FATAL_ERROR "${words} ${ARGN}: exit code ${code}, not ${want}\n${out}${err}")
