@@ -43,7 +43,8 @@ def main():
     columns = []  # one a file, its pages below each other
     with tempfile.TemporaryDirectory() as scratch:
         for path in args.files:
-            columns.append([image.resize((WIDTH, image.height * WIDTH // image.width)) for image in pages(path, scratch)])
+            found = [image for part in path.split("+") for image in pages(part, scratch)]
+            columns.append([image.resize((WIDTH, image.height * WIDTH // image.width), Image.LANCZOS) for image in found])
     high = max(sum(image.height + GAP for image in column) for column in columns) + GAP
     sheet = Image.new("RGB", (len(columns) * (WIDTH + GAP) + GAP, high), GREY)
     for i, column in enumerate(columns):
