@@ -19,7 +19,10 @@ $(MARK): $(LOCK)
 	@rm -rf $(HARNESS)
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "error: Python 3.11 is needed\n  next  make PYTHON=/path/to/python3.11 ...")'
 	@$(PYTHON) -m venv $(HARNESS)
-	@$(HARNESS)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(LOCK) 2> $(HARNESS)/pip.log || { cat $(HARNESS)/pip.log; exit 1; }
+	@awk '/^[a-z]/ { on = /^uv==/ } on' $(LOCK) > $(HARNESS)/uv.txt
+	@{ $(HARNESS)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(HARNESS)/uv.txt && \
+	   UV_SYSTEM_CERTS=1 $(HARNESS)/bin/uv pip install -q --require-hashes --python $(HARNESS)/bin/python -r $(LOCK); \
+	} 2> $(HARNESS)/pip.log || { cat $(HARNESS)/pip.log; exit 1; }
 	@touch $@
 
 pr-%: $(MARK) ## branch, checks and bundle of one change: make pr-seg-pidnet
@@ -56,7 +59,7 @@ test-all: lint test checks ## lint, harness tests, every change's checks
 	@echo "test-all: good"
 
 test: $(MARK) ## the harness's own tests
-	@$(HARNESS)/bin/python -c 'import ray' 2> /dev/null || $(HARNESS)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r ci/locks/ray.txt
+	@$(HARNESS)/bin/python -c 'import ray' 2> /dev/null || UV_SYSTEM_CERTS=1 $(HARNESS)/bin/uv pip install -q --require-hashes --python $(HARNESS)/bin/python -r ci/locks/ray.txt
 	@$(HARNESS)/bin/python -m pytest -n auto ci/tests/unit ci/tests/roundtrip ci/tests/faults
 
 checks: $(MARK) debian ## the helpers' tests in the suite's environment, and every change
