@@ -5,12 +5,11 @@ import json
 import os
 import sys
 
-import paddle
-
 from alignment.record import arguments
 from alignment.timing import interleave, write_benchmark
 
 sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
+import paddle  # noqa: E402
 import paddle2onnx  # noqa: E402
 from fp16_base import network  # noqa: E402
 from fp16_models import NETWORKS  # noqa: E402

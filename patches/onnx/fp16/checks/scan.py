@@ -1,8 +1,13 @@
-"""Every operator of tests/fp16_scan.py in an FP16 program of its own: converted, checked, run, compared."""
+"""Every operator of tests/fp16_scan.py in an FP16 program of its own: converted, checked, run, compared.
+
+The metrics count results; `worse` are the rows that are not ok although the same program in float32 is, `unlisted` the mappers of
+the work tree that the scan does not name.
+"""
 
 import argparse
 import json
 import os
+import re
 import sys
 
 from alignment.record import arguments, write_metrics
@@ -10,38 +15,77 @@ from alignment.record import arguments, write_metrics
 sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
 import fp16_scan  # noqa: E402
 
+RESULTS = ["ok", "differs", "wrong shape", "wrong type", "not finite", "does not run", "not converted", "not saved"]
 
-def markdown(rows):
-    """One line an operator: converted, checked, run, error and control, Casts in the graph and those that were inserted."""
-    lines = ["| Operator | Opset | Result | Max | Control | Casts | Inserted |", "|-|-|-|-|-|-|-|"]
-    for row in rows:
-        numbers = ["%.1e" % row[key] if key in row else "-" for key in ("max", "control")]
-        counts = [str(row.get(key, "-")) for key in ("casts", "inserted")]
-        result = row["result"].replace("|", "/")
-        if row.get("full_check") is False:
-            result += " (full check fails, in float32 as well)"
-        lines.append("| %s |" % " | ".join([row["operator"], str(row["opset"]), result] + numbers + counts))
+
+def markdown(rows, opsets):
+    """One line an operator; a column of several opsets is a list where they differ."""
+    lines = ["| Operator | Opset | Result | In float32 | Max | Control | Casts | Inserted |", "|-|-|-|-|-|-|-|-|"]
+    for name in sorted(set(row["operator"] for row in rows)):
+        own = [row for row in rows if row["operator"] == name]
+        cells = [name + (" (halved)" if own[0].get("halved") else "")]
+        for key in ("opset", "result", "float32"):
+            cells.append(by_opset(own, lambda row: str(row.get(key, "-")), key == "opset"))  # noqa: B023
+        for key in ("max", "control"):
+            values = [row[key] for row in own if key in row]
+            cells.append("%.1e" % max(values) if values else "-")
+        for key in ("casts", "inserted"):
+            cells.append(by_opset(own, lambda row: str(row.get(key, "-"))))  # noqa: B023
+        lines.append("| %s |" % " | ".join(cells))
+    if len(opsets) > 1:
+        lines.insert(
+            0,
+            "Opsets %s; `11-12: ok` is a result of these, `+13` raises to 13. Max is the largest.\n" % ", ".join(map(str, opsets)),
+        )
     return "\n".join(lines) + "\n"
+
+
+def by_opset(rows, text, opset=False):
+    if opset:
+        raised = sorted(set(row["opset"] for row in rows if row.get("opset", 0) > row.get("asked", 99)))
+        return " ".join("+%d" % value for value in raised) or "as asked"
+    values = [text(row) for row in rows]
+    if len(set(values)) == 1:
+        return values[0]
+    parts, start = [], 0
+    for at in range(1, len(rows) + 1):
+        if at == len(rows) or values[at] != values[start]:
+            first, last = rows[start]["asked"], rows[at - 1]["asked"]
+            parts.append("%s: %s" % (first if first == last else "%d-%d" % (first, last), values[start]))
+            start = at
+    return "; ".join(parts)
+
+
+def unlisted():
+    """Mappers that the sources register and the scan does not name."""
+    found = set()
+    for folder, _, files in os.walk(os.path.join("paddle2onnx", "mapper")):
+        for name in files:
+            if name.endswith(".cc"):
+                with open(os.path.join(folder, name), encoding="utf-8") as file:
+                    found.update(re.findall(r"^REGISTER_MAPPER\((\w+)", file.read(), re.M))
+    if not found:
+        raise SystemExit("no mapper found below paddle2onnx/mapper")
+    return sorted(found - set(case.split()[0] for case in fp16_scan.CASES) - set(fp16_scan.WITHOUT_FP16))
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--opset", type=int, action="append")
-    parser.add_argument("--part", type=int, default=1, help="every n-th operator only")
+    parser.add_argument("--opsets", default="13")
+    parser.add_argument("--restore", action="store_true", help="lower and restore, whatever the core can do")
     args = arguments(parser=parser)
-    names = sorted(fp16_scan.CASES)[:: args.part]
-    rows = fp16_scan.table(args.opset or [13], names)
-    kinds = {"ok": 0, "not saved": 0, "not converted": 0, "invalid": 0, "differs": 0, "no reference": 0, "wrong shape": 0}
-    words = {"Paddle": "not saved", "not": "not converted", "ONNX": "invalid", "no": "no reference", "wrong": "wrong shape"}
-    for row in rows:
-        kind = row["result"] if row["result"] in kinds else words[row["result"].split()[0]]
-        kinds[kind] += 1
+    opsets = [int(value) for value in args.opsets.split(",")]
+    rows = fp16_scan.table(opsets, sorted(fp16_scan.CASES), restore=True if args.restore else None)
+    metrics = {key.replace(" ", "_"): sum(row["result"] == key for row in rows) for key in RESULTS}
+    metrics["worse"] = sum(row["result"] != "ok" and row.get("float32") == "ok" for row in rows)
+    metrics["unlisted"] = len(unlisted())
+    assert sum(metrics[key.replace(" ", "_")] for key in RESULTS) == len(rows)
     with open(os.path.join(args.out, "scan.json"), "w") as file:
-        json.dump(rows, file, indent=1)
+        json.dump(rows, file, indent=0)
     with open(os.path.join(args.out, "scan.md"), "w") as file:
-        file.write(markdown(rows))
-    write_metrics(args.out, metrics={key.replace(" ", "_"): value for key, value in kinds.items()})
-    print(kinds)
+        file.write(markdown(rows, opsets))
+    write_metrics(args.out, metrics=metrics)
+    print(metrics, unlisted())
 
 
 if __name__ == "__main__":

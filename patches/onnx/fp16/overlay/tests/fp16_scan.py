@@ -13,8 +13,8 @@
 # limitations under the License.
 """Scan of the mappers: each operator in an FP16 program of its own.
 
-run(name, opset) converts one and says what came out; the table of all is made by
-python tests/fp16_scan.py FILE.
+table(opsets) converts them and says what came out:
+python tests/fp16_scan.py FILE 13,17 [operator ...]
 """
 
 import json
@@ -24,10 +24,13 @@ import tempfile
 
 import numpy as np
 import onnx
+
+from fp16_base import (LIMIT, casts, convert, errors, evaluate, halve,
+                       run_onnx)
 import paddle
 import paddle.nn.functional as F
-
-from fp16_base import (LIMIT, casts, convert, errors, evaluate, run_onnx)
+from paddle2onnx.fp16 import core
+from paddle2onnx.fp16 import program as programs
 
 IMAGE, ROWS = (2, 4, 8, 8), (3, 6)
 
@@ -69,25 +72,149 @@ def batch_norm(x, dtype=None):
     return F.batch_norm(x, *values)
 
 
-def group_norm(x):
-    scale, bias = weight(4), weight(4)
-    if x.dtype == paddle.float32:
-        return x  # only the parameters are made
-    helper = paddle.base.layer_helper.LayerHelper("group_norm")
-    out, mean, variance = [
-        helper.create_variable_for_type_inference(x.dtype) for _ in "abc"
-    ]
+def operator(kind, inputs, attrs=None, out="Out", more=(), dtype=None):
+    """Append an operator that no public function of Paddle makes.
+
+    Args:
+        inputs (dict): {parameter: tensor or tensors}, the data first.
+        out (str): parameter of the result.
+        more (tuple): parameters of the outputs that nothing reads.
+    """
+    first = list(inputs.values())[0]
+    first = first[0] if isinstance(first, list) else first
+    if first.dtype == paddle.float32:
+        return first  # only the parameters are made
+    helper = paddle.base.layer_helper.LayerHelper(kind)
+    dtype = dtype or first.dtype
+    made = {
+        name: helper.create_variable_for_type_inference(
+            "int64" if name == "Indices" else dtype)
+        for name in (out, ) + tuple(more)
+    }
     helper.append_op(
-        type="group_norm",
-        inputs={"X": x,
-                "Scale": scale,
-                "Bias": bias},
-        outputs={"Y": out,
-                 "Mean": mean,
-                 "Variance": variance},
-        attrs={"epsilon": 1e-5,
-               "groups": 2})
-    return out
+        type=kind, inputs=inputs, outputs=made, attrs=attrs or {})
+    return made[out]
+
+
+def group_norm(x):
+    return operator(
+        "group_norm", {"X": x,
+                       "Scale": weight(4),
+                       "Bias": weight(4)}, {"epsilon": 1e-5,
+                                            "groups": 2}, "Y",
+        ("Mean", "Variance"))
+
+
+def data_norm(x):
+    values = {"X": x}
+    for name, offset in (("BatchSize", 4), ("BatchSum", 1), ("BatchSquareSum",
+                                                             6)):
+        values[name] = weight(6).abs() + offset
+    return operator("data_norm", values, {"epsilon": 1e-4}, "Y",
+                    ("Means", "Scales"))
+
+
+def resize(kind):
+    attrs = {
+        "out_h": 12,
+        "out_w": 12,
+        "scale": 0.0,
+        "interp_method": kind.split("_")[0],
+        "align_corners": False,
+        "align_mode": 1,
+        "data_layout": "NCHW"
+    }
+    return lambda x: operator(kind, {"X": x}, attrs)
+
+
+def set_value(x):
+    y = x + 1
+    y[:, 1:3] = 0.5
+    return y
+
+
+def assign_value(x):
+    dtype = "float32" if x.dtype == paddle.float32 else "float16"
+    return x + paddle.assign((np.arange(6) / 8).astype(dtype))
+
+
+def lstm(x):
+    layer = Weights.layer
+    if not hasattr(layer, "lstm"):
+        layer.lstm = paddle.nn.LSTM(6, 4)
+    return layer.lstm(x)[0]
+
+
+def yolo_box(x):
+    size = paddle.to_tensor(np.full((1, 2), 64, np.int32))
+    attrs = {
+        "anchors": [10, 13, 16, 30],
+        "class_num": 2,
+        "conf_thresh": 0.01,
+        "downsample_ratio": 16,
+        "clip_bbox": True,
+        "scale_x_y": 1.0
+    }
+    return operator("yolo_box", {"X": x,
+                                 "ImgSize": size}, attrs, "Boxes",
+                    ("Scores", ))
+
+
+def roi_align(x):
+    boxes = np.array([[0, 0, 4, 4], [1, 1, 7, 6]], np.float32)
+    count = paddle.to_tensor(np.array([1, 1], np.int32))
+    attrs = {
+        "pooled_height": 2,
+        "pooled_width": 2,
+        "spatial_scale": 1.0,
+        "sampling_ratio": 2,
+        "aligned": False
+    }
+    return operator("roi_align", {
+        "X": x,
+        "ROIs": paddle.to_tensor(boxes).astype(x.dtype),
+        "RoisNum": count
+    }, attrs)
+
+
+def deform_conv(x, offset):
+    attrs = {
+        "strides": [1, 1],
+        "paddings": [1, 1],
+        "dilations": [1, 1],
+        "groups": 1,
+        "deformable_groups": 1,
+        "im2col_step": 1
+    }
+    return operator("deformable_conv", {
+        "Input": x,
+        "Offset": offset * 0.1,
+        "Mask": F.sigmoid(offset[:, :9]),
+        "Filter": weight(6, 4, 3, 3)
+    }, attrs, "Output")
+
+
+def cross_entropy(x):
+    label = paddle.to_tensor(np.array([[1], [0], [2]]))
+    return F.softmax_with_cross_entropy(x, label)
+
+
+def nms(boxes, scores):
+    corner, size = boxes[:, :, :2].abs(), boxes[:, :, 2:].abs() + 0.5
+    boxes = paddle.concat([corner, corner + size], 2)
+    attrs = {
+        "score_threshold": 0.1,
+        "nms_top_k": 4,
+        "keep_top_k": 4,
+        "nms_threshold": 0.5,
+        "normalized": True,
+        "nms_eta": 1.0,
+        "background_label": -1
+    }
+    return operator("multiclass_nms3",
+                    {"BBoxes": boxes,
+                     "Scores": scores.abs()}, attrs, "Out",
+                    ("Index", "NmsRoisNum"))
 
 
 def unary(function):
@@ -275,6 +402,114 @@ CASES = {
     "temporal_shift": (lambda x: F.temporal_shift(x, 2, 0.25), [IMAGE]),
     "affine_channel": (lambda x: x * weight(1, 4, 1, 1) + weight(1, 4, 1, 1),
                        [IMAGE]),
+    "matmul": (lambda x: operator("matmul", {
+        "X": x,
+        "Y": weight(5, 6)
+    }, {"transpose_Y": True,
+        "alpha": 0.5}), [ROWS]),
+    "mul": (lambda x: operator("mul", {
+        "X": x,
+        "Y": weight(6, 5)
+    }, {"x_num_col_dims": 1,
+        "y_num_col_dims": 1}), [ROWS]),
+    "mean": (lambda x: operator("mean", {"X": x}), [ROWS]),
+    "data_norm": (data_norm, [ROWS]),
+    "dist": (lambda x, y: paddle.dist(x, y, 2), [ROWS, ROWS]),
+    "softmax_with_cross_entropy": (cross_entropy, [ROWS]),
+    "rnn": (lstm, [(2, 5, 6)]),
+    "deformable_conv": (deform_conv, [IMAGE, (2, 18, 8, 8)]),
+    "depthwise_conv2d_transpose": (lambda x: F.conv2d_transpose(
+        x, weight(4, 1, 2, 2), stride=2, groups=4), [IMAGE]),
+    "max_pool2d_with_index":
+    (lambda x: F.max_pool2d(x, 2, return_mask=True)[0], [IMAGE]),
+    "max_pool3d_with_index":
+    (lambda x: F.max_pool3d(x, 2, return_mask=True)[0], [(1, 2, 4, 4, 4)]),
+    "linear_interp_v2": (lambda x: F.interpolate(
+        x, size=[12], mode="linear", data_format="NCW"), [(2, 3, 6)]),
+    "trilinear_interp_v2": (lambda x: F.interpolate(
+        x, size=[6, 6, 6], mode="trilinear", data_format="NCDHW"),
+                            [(1, 2, 3, 3, 3)]),
+    "bilinear_interp": (resize("bilinear_interp"), [IMAGE]),
+    "nearest_interp": (resize("nearest_interp"), [IMAGE]),
+    "roi_align": (roi_align, [IMAGE]),
+    "yolo_box": (yolo_box, [(1, 14, 4, 4)]),
+    "multiclass_nms3": (nms, [(1, 5, 4), (1, 2, 5)]),
+    "elementwise_floordiv": (lambda x, y: x // (y.abs() + 0.5), [ROWS, ROWS]),
+    "elementwise_mod": (lambda x, y: x % (y.abs() + 0.5), [ROWS, ROWS]),
+    "atan2": (lambda x, y: paddle.atan2(x, y), [ROWS, ROWS]),
+    "brelu": (lambda x: operator("brelu", {"X": x}, {"t_min": -0.5,
+                                                     "t_max": 0.5}), [ROWS]),
+    "greater_equal": (lambda x, y: (x >= y).astype(x.dtype), [ROWS, ROWS]),
+    "less_than": (lambda x, y: (x < y).astype(x.dtype), [ROWS, ROWS]),
+    "less_equal": (lambda x, y: (x <= y).astype(x.dtype), [ROWS, ROWS]),
+    "not_equal": (lambda x, y: (x != y).astype(x.dtype), [ROWS, ROWS]),
+    "logical_and": (lambda x, y: paddle.logical_and(x > 0, y > 0).astype(
+        x.dtype), [ROWS, ROWS]),
+    "logical_or": (lambda x, y: paddle.logical_or(x > 0, y > 0).astype(
+        x.dtype), [ROWS, ROWS]),
+    "logical_xor": (lambda x, y: paddle.logical_xor(x > 0, y > 0).astype(
+        x.dtype), [ROWS, ROWS]),
+    "logical_not": (lambda x: paddle.logical_not(x > 0).astype(x.dtype),
+                    [ROWS]),
+    "bitwise_and": (lambda x, y: paddle.bitwise_and(x > 0, y > 0).astype(
+        x.dtype), [ROWS, ROWS]),
+    "reduce_all": (lambda x: paddle.all(x > -1, 1).astype(x.dtype), [ROWS]),
+    "reduce_any": (lambda x: paddle.any(x > 1, 1).astype(x.dtype), [ROWS]),
+    "fill_zeros_like":
+    (lambda x: x + operator("fill_zeros_like", {"X": x}), [ROWS]),
+    "fill_constant_batch_size_like":
+    (lambda x: x + operator("fill_constant_batch_size_like", {"Input": x}, {
+        "shape": [1, 6],
+        "value": 0.3,
+        "dtype": 4,
+        "input_dim_idx": 0,
+        "output_dim_idx": 0
+    }), [ROWS]),
+    "gaussian_random": (lambda x: x + paddle.randn([3, 6], x.dtype) * 0,
+                        [ROWS]),
+    "empty": (lambda x: paddle.shape(paddle.empty([3, 6], x.dtype) + x),
+              [ROWS]),
+    "eye": (lambda x: x + paddle.eye(3, 6, dtype=x.dtype), [ROWS]),
+    "range": (lambda x: x + paddle.arange(0, 6, 1, x.dtype), [ROWS]),
+    "linspace": (lambda x: operator("linspace", {
+        "Start": x[0],
+        "Stop": x[1],
+        "Num": paddle.to_tensor(np.array([5], np.int32))
+    }, {"dtype": 4}), [(2, 1)]),
+    "assign_value": (assign_value, [ROWS]),
+    "set_value": (set_value, [ROWS]),
+    "top_k": (lambda x: operator("top_k", {"X": x}, {"k": 2}, "Out",
+                                 ("Indices", )), [ROWS]),
+    "partial_concat":
+    (lambda x, y: operator("partial_concat", {"X": [x, y]}, {
+        "start_index": 1,
+        "length": 3
+    }), [ROWS, ROWS]),
+    "partial_sum": (lambda x, y: operator("partial_sum", {"X": [x, y]}, {
+        "start_index": 1,
+        "length": 3
+    }), [ROWS, ROWS]),
+    "index_sample": (lambda x: paddle.index_sample(x, index(3, 2)), [ROWS]),
+    "lookup_table": (lambda x: paddle.concat([
+        x, operator("lookup_table", {"W": weight(5, 6),
+                                     "Ids": index(3, 1)})
+    ]), [ROWS]),
+    "expand": (lambda x: operator("expand", {"X": x}, {"expand_times": [1, 2]}
+                                  ), [ROWS]),
+    "flatten2": (lambda x: operator("flatten2", {"X": x}, {"axis": 1}, "Out",
+                                    ("XShape", )), [IMAGE]),
+    "pad": (lambda x: F.pad(x, [1, 1, 0, 2], value=0.5), [ROWS]),
+    "meshgrid": (lambda x, y: paddle.meshgrid(x[0], y[0])[0], [ROWS, ROWS]),
+    "share_data": (lambda x: operator("share_data", {"X": x}) + 1, [ROWS]),
+    "size": (lambda x: paddle.numel(x), [ROWS]),
+    "unique": (lambda x: paddle.unique(x), [ROWS]),
+    "where_index": (lambda x: paddle.nonzero(x > 0), [ROWS]),
+}
+
+# mappers that no FP16 program has
+WITHOUT_FP16 = {
+    "quantize_linear": "INT8 models: their float type is FP32",
+    "dequantize_linear": "INT8 models: their float type is FP32",
 }
 
 
@@ -290,66 +525,125 @@ class Single(paddle.nn.Layer):
         return self.function(x) if self.count == 1 else self.function(x, y)
 
 
-def run(name, opset, directory):
-    """One row of the table.
+class Case(object):
+    """The program of one operator with inputs and references.
 
-    Returns:
-        dict: "operator", "opset" (used), "result" ("ok" or what failed), "max"
-        (error against float32), "control" (of rounding alone), "casts" (in the
-        graph) and "inserted" (by the restoration).
+    Paddle refuses to trace some operators in FP16 on a CPU. Those are saved in
+    float32 and halved (fp16_base.halve): the program is the same.
     """
-    function, shapes = CASES[name]
-    random = np.random.RandomState(1)
-    inputs = [random.randn(*s).astype(np.float16) for s in shapes]
-    path = os.path.join(directory, name.replace(" ", "_"))
-    row = {"operator": name, "opset": opset}
-    try:
+
+    def __init__(self, name, directory):
+        self.name = name
+        function, shapes = CASES[name]
+        random = np.random.RandomState(1)
+        self.inputs = [random.randn(*s).astype(np.float16) for s in shapes]
+        self.path = os.path.join(directory, name.replace(" ", "_"))
+        try:
+            self._save(function, shapes, "float16", self.path)
+            self.halved = False
+        except Exception:
+            self._save(function, shapes, "float32", self.path + ".whole")
+            halve(self.path + ".whole", self.path)
+            self.halved = True
+        self.want = evaluate(self.path, self.inputs)[0]
+        self.near = evaluate(self.path, self.inputs, rounded=True)[0]
+
+    def _save(self, function, shapes, dtype, path):
         layer = Single(function, len(shapes))
         Weights.layer, Weights.names = layer, []
         with paddle.no_grad():  # in float32, to make the parameters
-            layer(*[paddle.to_tensor(v.astype(np.float32)) for v in inputs])
-        layer.to(dtype="float16")
+            layer(*[
+                paddle.to_tensor(v.astype(np.float32)) for v in self.inputs
+            ])
+        if dtype == "float16":
+            layer.to(dtype=dtype)
         layer.eval()
         specs = [
-            paddle.static.InputSpec(s, "float16", "x%d" % i)
+            paddle.static.InputSpec(s, dtype, "x%d" % i)
             for i, s in enumerate(shapes)
         ]
         paddle.jit.save(layer, path, input_spec=specs)
-    except Exception as error:
-        row["result"] = "Paddle cannot save it: " + brief(error)
-        return row
-    try:
-        model, report = convert(path, opset)
-    except Exception as error:
-        row["result"] = "not converted: " + brief(error)
-        return row
-    row.update(
-        opset=report["opset"],
-        casts=casts(model),
-        inserted=len(report["casts"]))
+
+    def control(self):
+        return errors(self.near, self.want)["max"]
+
+    def result_type(self):
+        """Type that the program gives its result."""
+        program = programs.read_program(self.path + ".pdmodel")
+        fetch = [op for op in program.blocks[0].ops if op.type == "fetch"][0]
+        name = programs.arguments(fetch.inputs)[0]
+        return programs.DTYPE_NAMES[programs.dtypes(program)[name]]
+
+
+def judge(model, case, dtype=None, limit=LIMIT):
+    """("ok" or what is wrong with the bytes of a model, error, detail)."""
     try:
         onnx.checker.check_model(model)
-        row["full_check"] = fully_valid(model)
-        got = run_onnx(model, inputs)[0]
+        got = run_onnx(model, case.inputs)[0]
     except Exception as error:
-        row["result"] = "ONNX Runtime: " + brief(error)
-        return row
+        return "does not run", None, brief(error)
+    if got.shape != case.want.shape:
+        return "wrong shape", None, "%s, Paddle has %s" % (got.shape,
+                                                           case.want.shape)
+    if dtype and str(got.dtype) != dtype:
+        return "wrong type", None, "%s, Paddle has %s" % (got.dtype, dtype)
+    if not np.isfinite(got.astype(np.float64)).all():
+        return "not finite", None, ""
+    gap = errors(got, case.want)["max"]
+    return "ok" if gap <= limit else "differs", gap, ""
+
+
+def float32(case, opset):
+    """What the core makes of the same program in float32: a word of judge()."""
+    params = case.path + ".float32.pdiparams"
+    model, _ = core.run(case.path + ".float32.pdmodel", params
+                        if os.path.isfile(params) else "",
+                        dict(
+                            opset_version=opset,
+                            auto_upgrade_opset=True,
+                            verbose=False,
+                            enable_onnx_checker=False,
+                            enable_experimental_op=True,
+                            enable_optimize=True,
+                            custom_op_info={},
+                            deploy_backend="onnxruntime",
+                            calibration_file="",
+                            external_file=""))
+    return judge(model, case)[0] if model else "not converted"
+
+
+def run(case, opset, **options):
+    """One row of the table.
+
+    Args:
+        options: of fp16.export().
+
+    Returns:
+        dict: "operator", "opset" (used), "result" ("ok" or what is wrong),
+        "max" (error against float32), "control" (of rounding alone), "casts"
+        (in the graph), "inserted" (by the restoration), "full_check"; where
+        the result is not ok, "float32": the result of the same in float32.
+    """
+    row = {"operator": case.name, "asked": opset, "halved": case.halved}
     try:
-        want = evaluate(path, inputs)[0]
-        near = evaluate(path, inputs, rounded=True)[0]
+        model, report = convert(case.path, opset, **options)
     except Exception as error:
-        row["result"] = "no reference: " + brief(error)
-        return row
-    if got.shape != want.shape:
-        row["result"] = "wrong shape %s, Paddle has %s; the same in float32" % (
-            got.shape, want.shape)
-        return row
-    kind = str(got.dtype)
-    row["type"] = kind
-    row["max"] = errors(got, want)["max"]
-    row["control"] = errors(near, want)["max"]
-    good = row["max"] <= max(LIMIT, 2 * row["control"])
-    row["result"] = "ok" if good else "differs"
+        row.update(result="not converted", detail=brief(error), opset=opset)
+    else:
+        row.update(
+            opset=report["opset"],
+            casts=casts(model),
+            inserted=len(report["casts"]),
+            full_check=fully_valid(model))
+        limit = max(LIMIT, 2 * case.control())
+        result, gap, detail = judge(model, case, case.result_type(), limit)
+        row.update(result=result, control=case.control())
+        if gap is not None:
+            row["max"] = gap
+        if detail:
+            row["detail"] = detail
+    if row["result"] != "ok" or not row["full_check"]:
+        row["float32"] = float32(case, opset)
     return row
 
 
@@ -367,12 +661,20 @@ def brief(error):
     return (picked[-1] if picked else type(error).__name__)[:160]
 
 
-def table(opsets, names=None):
+def table(opsets, names=None, **options):
     rows = []
     with tempfile.TemporaryDirectory() as directory:
         for name in names or CASES:
-            for opset in opsets:
-                rows.append(dict(run(name, opset, directory), asked=opset))
+            try:
+                case = Case(name, directory)
+            except Exception as error:
+                rows.append({
+                    "operator": name,
+                    "result": "not saved",
+                    "detail": brief(error)
+                })
+                continue
+            rows.extend(run(case, opset, **options) for opset in opsets)
     return rows
 
 

@@ -21,13 +21,13 @@ import unittest
 
 import numpy as np
 import onnx
-import paddle
 from onnx import TensorProto, numpy_helper
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from fp16_base import (BUILT, LIMIT, calibrate, casts, convert, errors,
                        evaluate, network, run_onnx, save,
                        session)  # noqa: E402
+import paddle  # noqa: E402
 import paddle2onnx  # noqa: E402
 from paddle2onnx import fp16  # noqa: E402
 from paddle2onnx.fp16 import program as programs  # noqa: E402

@@ -13,10 +13,11 @@
 # limitations under the License.
 """Conversion of programs that were saved in FP16, wholly or in part.
 
-The released C++ core has no FP16 weights. A program that holds FP16 variables is
-lowered to FP32, converted by that core in a process of its own, and the FP16
-types and weights are put back into the ONNX graph, bit for bit.
-paddle2onnx.export() comes here by itself where the core cannot do it alone.
+paddle2onnx.export() comes here by itself with a program that holds FP16
+variables. The C++ core works in a process of its own, so that its abort() becomes
+an exception. A core that has FP16 types converts the program as it is. A released
+one has none: the program is lowered to FP32, converted, and the FP16 types and
+weights are put back into the ONNX graph, bit for bit.
 """
 
 import os
@@ -26,7 +27,7 @@ from paddle2onnx.fp16 import program as programs
 from paddle2onnx.fp16.core import ConvertError, describe, explain, run
 from paddle2onnx.utils import logging, try_import
 
-__all__ = ["ConvertError", "is_fp16", "wanted", "export"]
+__all__ = ["ConvertError", "is_fp16", "native", "export"]
 
 MAX_BYTES = 2**31 - 1
 CONTROL_FLOW = ("while", "conditional_block")
@@ -41,15 +42,10 @@ def is_fp16(model_file):
     return programs.has_dtype(program, programs.FP16)
 
 
-def wanted(core, model_file, fp32_io=False):
-    """Whether export() of this module has to convert the program.
-
-    A core that was built with FP16 types says so by its `native_fp16`; it is
-    left to convert FP16 programs itself unless `fp32_io` is asked for.
-    """
-    if getattr(core, "native_fp16", False) and not fp32_io:
-        return False
-    return is_fp16(model_file)
+def native():
+    """Whether the core was built with FP16 types: it says so by `native_fp16`."""
+    import paddle2onnx.paddle2onnx_cpp2py_export as c_p2o
+    return getattr(c_p2o, "native_fp16", False)
 
 
 def export(model_file,
@@ -65,14 +61,17 @@ def export(model_file,
            calibration_file="",
            external_file="",
            fp32_io=False,
+           restore=None,
            report=None):
     """Convert a program with FP16 variables.
 
     Args:
         as for paddle2onnx.export();
-        report (dict): filled with "opset", "casts" (list of Paddle operator,
-            ONNX operator, tensor: the Casts that the restoration inserted) and
-            "weights" (number of FP16 weights), if it is given.
+        restore (bool): lower the program to FP32 and restore the graph; None
+            does so where the core has no FP16 types.
+        report (dict): filled with "opset" and "casts" (list of Paddle operator,
+            ONNX operator, tensor: the Casts that the restoration inserted), if
+            it is given.
 
     Returns:
         bytes: the ONNX model. Its inputs and outputs have the types of the
@@ -82,11 +81,51 @@ def export(model_file,
         ConvertError: names the operator and its data types.
         ValueError: the parameter file does not belong to the program.
     """
+    if restore is None:
+        restore = not native()
+    program = programs.read_program(model_file)
+    _refuse(program, CONTROL_FLOW if restore else ())
+    options = dict(
+        opset_version=opset_version,
+        auto_upgrade_opset=auto_upgrade_opset,
+        verbose=verbose,
+        enable_onnx_checker=enable_onnx_checker,
+        enable_experimental_op=enable_experimental_op,
+        enable_optimize=enable_optimize,
+        custom_op_info=custom_op_info,
+        deploy_backend=deploy_backend,
+        calibration_file=calibration_file,
+        external_file=external_file)
+    if restore:
+        model, found = _restored(program, params_file, options, fp32_io)
+    else:
+        model, found = _native(program, model_file, params_file, options,
+                               fp32_io)
+    if report is not None:
+        report.update(found)
+    return model
+
+
+def _native(program, model_file, params_file, options, fp32_io):
+    """By a core that has FP16 types; (bytes, report)."""
+    data, text = run(model_file, params_file, options)
+    if options["verbose"]:
+        print(text)
+    if not data:
+        raise explain(program, program, params_file, options, text)
+    onnx = try_import("onnx")
+    from paddle2onnx.fp16 import cleanup
+    model = onnx.ModelProto.FromString(data)
+    if fp32_io:
+        data = cleanup.float_io(model).SerializeToString()
+    return data, {"opset": model.opset_import[0].version, "casts": []}
+
+
+def _restored(program, params_file, options, fp32_io):
+    """Through FP32, by any core; (bytes, report)."""
     onnx = try_import("onnx")
     from paddle2onnx.fp16 import cleanup, graph
 
-    program = programs.read_program(model_file)
-    _refuse(program)
     params, halves = b"", {}
     if params_file:
         with open(params_file, "rb") as file:
@@ -97,17 +136,10 @@ def export(model_file,
             "The parameters take %d bytes as float32, more than the 2 GB that "
             "can be converted this way" % len(params))
     lowered = programs.lower(program)
-    options = dict(
-        opset_version=opset_version,
-        auto_upgrade_opset=auto_upgrade_opset,
-        verbose=verbose,
-        enable_onnx_checker=False,
-        enable_experimental_op=enable_experimental_op,
-        enable_optimize=False,  # names of Paddle variables must survive
-        custom_op_info=custom_op_info,
-        deploy_backend=deploy_backend,
-        calibration_file=calibration_file,
-        external_file=external_file)
+    optimize, check = options["enable_optimize"], options[
+        "enable_onnx_checker"]
+    # names of Paddle variables must survive, and the checks come last
+    options = dict(options, enable_onnx_checker=False, enable_optimize=False)
     names = programs.dtypes(program)
     ops = [(op.type, programs.arguments(op.outputs))
            for op in program.blocks[0].ops if op.type not in ("feed", "fetch")]
@@ -123,7 +155,7 @@ def export(model_file,
             params_path = ""
         while True:
             data, text = run(model_path, params_path, options)
-            if verbose:
+            if options["verbose"]:
                 print(text)
             if not data:
                 raise explain(program, lowered, params_path, options, text)
@@ -131,30 +163,28 @@ def export(model_file,
                 onnx.ModelProto.FromString(data), names, ops, halves,
                 set(programs.saved_names(program)))
             wanted = restorer.needed_opset
-            if not auto_upgrade_opset or wanted == restorer.opset:
+            if not options["auto_upgrade_opset"] or wanted == restorer.opset:
                 break
-            if verbose:
+            if options["verbose"]:
                 logging.info(
                     "FP16 operators need opset %d, it is raised from %d" %
                     (wanted, restorer.opset))
             options["opset_version"] = wanted
     model = restorer.apply()
-    if enable_optimize:
+    if optimize:
         model = cleanup.clean(model, restorer.want)
     if fp32_io:
         model = cleanup.float_io(model)
-    if enable_onnx_checker:
-        _check(onnx, model, data, program)
-    if report is not None:
-        report.update(
-            opset=restorer.opset, casts=restorer.casts, weights=len(halves))
-    return model.SerializeToString()
+    restored = model.SerializeToString()
+    if check:
+        _check(onnx, restored, data, program)
+    return restored, {"opset": restorer.opset, "casts": restorer.casts}
 
 
-def _refuse(program):
+def _refuse(program, kinds):
     types = programs.dtypes(program)
     for op in program.blocks[0].ops:
-        if op.type in CONTROL_FLOW:
+        if op.type in kinds:
             raise ConvertError(
                 "Operator '%s' (%s) cannot be converted in an FP16 program: "
                 "control flow has no FP16 conversion" %
@@ -170,7 +200,9 @@ def _refuse(program):
 
 
 def _check(onnx, model, lowered, program):
-    """Full check with type inference; the message names the operators.
+    """Full check with type inference of the bytes of a model.
+
+    The message names the operators of the program.
 
     Some mappers declare a wrong rank, in float32 as well. That is reported as a
     warning: it is not of FP16's making, and the model runs.

@@ -115,9 +115,8 @@ def _live(nodes, outputs):
 
 
 def _replace(model, nodes):
-    copies = [type(n).FromString(n.SerializeToString()) for n in nodes]
     del model.graph.node[:]
-    model.graph.node.extend(copies)
+    model.graph.node.extend(nodes)
 
 
 def float_io(model):

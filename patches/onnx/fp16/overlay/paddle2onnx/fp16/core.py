@@ -69,6 +69,8 @@ def run(model_file, params_file, options):
         done = subprocess.run(
             [
                 sys.executable,
+                "-I",  # the child needs no package: not even site is read
+                "-S",
                 os.path.join(
                     os.path.dirname(os.path.abspath(__file__)), "worker.py"),
                 request
