@@ -1,0 +1,139 @@
+# Copyright (c) 2023 PaddlePaddle Authors. All Rights Reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Auto label as a web page: images in, polygons out, as JSON files that labelme opens.
+
+    python applications/gradio/gradio_autolable.py
+
+README.md says what to install and what is taken.
+"""
+
+import os
+
+import gradio as gr
+from demo import words
+from demo.interface import UploadedImage, examples, headers, serve, word
+from demo.uploads import Upload, check_image, check_number, check_prompt, gather
+from demo.words import Refused
+
+TITLE = "PaddleMIX Auto Label"
+
+
+def options(page, labels, box_threshold, text_threshold, tolerance, min_area, embed):
+    """The inputs that one image and many images have in common, checked."""
+    return {
+        "labels": check_prompt(labels, page.limits, required=False),
+        "box_threshold": check_number("box_threshold", box_threshold, 0.01, 1.0, float),
+        "text_threshold": check_number("text_threshold", text_threshold, 0.01, 1.0, float),
+        "tolerance": check_number("tolerance", tolerance, 0.0, 100.0, float),
+        "min_area": check_number("min_area", min_area, 1, 1000000),
+        "embed": bool(embed),
+        "megapixels": page.limits.megapixels,
+    }
+
+
+def option_inputs():
+    """The components of `options`, in its order."""
+    labels = gr.Textbox(label=word("labels"), info=word("labels_info"), elem_id="labels", lines=2)
+    with gr.Row():
+        box = gr.Slider(0.01, 1.0, value=0.3, step=0.01, label=word("box_threshold"))
+        text = gr.Slider(0.01, 1.0, value=0.25, step=0.01, label=word("text_threshold"))
+    with gr.Row():
+        tolerance = gr.Slider(0.0, 10.0, value=1.0, step=0.5, label=word("tolerance"))
+        min_area = gr.Number(value=16, precision=0, label=word("min_area"))
+    return labels, box, text, tolerance, min_area
+
+
+def summary(language, outputs):
+    text = words.say(language, "labelled", images=outputs["images"], shapes=len(outputs["rows"]))
+    if outputs["left_out"]:
+        text += words.say(language, "left_out", count=len(outputs["left_out"]))
+    return text
+
+
+def single(page, pictures):
+    with gr.Row():
+        with gr.Column():
+            image = UploadedImage(
+                label=word("image"), sources=["upload", "clipboard"], elem_id="single-image", height=320
+            )
+            labels, *others = option_inputs()
+            embed = gr.Checkbox(value=True, label=word("embed"))
+            run, cancel, status = page.buttons("single")
+        with gr.Column():
+            preview = gr.Image(label=word("preview"), interactive=False, format="png", elem_id="single-preview")
+            rows = gr.Dataframe(headers=headers("shapes_heads"), label=word("shapes"), interactive=False, wrap=True)
+            download = gr.File(label=word("download"), elem_id="single-download")
+    rows_of_examples = [[pictures["rings"], "ring, box"], [pictures["house"], "house, roof"]]
+    examples(rows_of_examples, [image, labels], "autolabel_heads")
+
+    def prepare(place, path, *values):
+        if path is None:
+            raise Refused("no_image")
+        upload = Upload(os.path.basename(path), path)
+        given = options(page, *values)
+        check_image(upload, page.limits)
+        return {**given, "uploads": [(upload.name, upload.path)], "as_zip": False}
+
+    def present(language, inputs, outputs):
+        return (outputs["previews"][0][0], outputs["rows"], outputs["file"]), summary(language, outputs)
+
+    inputs = [image, labels, *others, embed]
+    page.wire("single", run, cancel, inputs, [preview, rows, download], status, prepare, present)
+
+
+def batch(page):
+    with gr.Row():
+        with gr.Column():
+            files = gr.File(label=word("files"), file_count="multiple", elem_id="batch-files")
+            directory = gr.File(label=word("directory"), file_count="directory", elem_id="batch-directory")
+            labels, *others = option_inputs()
+            embed = gr.Checkbox(value=False, label=word("embed"))
+            run, cancel, status = page.buttons("batch")
+        with gr.Column():
+            preview = gr.Gallery(label=word("preview"), interactive=False, format="png", elem_id="batch-preview")
+            rows = gr.Dataframe(headers=headers("shapes_heads"), label=word("shapes"), interactive=False, wrap=True)
+            report = gr.Dataframe(headers=headers("report_heads"), label=word("report"), interactive=False, wrap=True)
+            download = gr.File(label=word("download"), elem_id="batch-download")
+
+    def prepare(place, chosen, inside, *values):
+        given = options(page, *values)
+        uploads, left_out = gather([*(chosen or []), *(inside or [])], os.path.join(place, "unpacked"), page.limits)
+        pairs = [(upload.name, upload.path) for upload in uploads]
+        refused = [(name, reason.key, reason.values) for name, reason in left_out]
+        return {**given, "uploads": pairs, "left_out": refused, "as_zip": True}
+
+    def present(language, inputs, outputs):
+        outputs["left_out"] = [*inputs["left_out"], *outputs["left_out"]]
+        reasons = [[name, words.say(language, key, **values)] for name, key, values in outputs["left_out"]]
+        return (outputs["previews"], outputs["rows"], reasons, outputs["file"]), summary(language, outputs)
+
+    inputs = [files, directory, labels, *others, embed]
+    page.wire("batch", run, cancel, inputs, [preview, rows, report, download], status, prepare, present)
+
+
+def build(page, pictures):
+    gr.Markdown(word("autolabel_title"))
+    with gr.Tabs():
+        with gr.Tab(word("single"), id="single"):
+            single(page, pictures)
+        with gr.Tab(word("batch"), id="batch"):
+            batch(page)
+
+
+def main(argv=None, command=None):
+    serve(build, "autolabel", TITLE, argv, command)
+
+
+if __name__ == "__main__":
+    main()
