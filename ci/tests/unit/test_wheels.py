@@ -23,3 +23,20 @@ def test_a_wheel_that_is_not_there_names_the_next_step(tmp_path: Path, monkeypat
     with pytest.raises(SystemExit, match="no-such-wheel==1.0 could not be fetched"):
         wheels.unpacked(str(tmp_path), "no-such-wheel", "1.0", "0" * 64)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_environment_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    (tmp_path / "some.txt").write_text("no-such-wheel==1.0 --hash=sha256:" + "0" * 64 + "\n")
+    with pytest.raises(SystemExit, match="could not be installed"):
+        wheels.environment(str(tmp_path / "made"), str(tmp_path / "some.txt"))
+    assert list((tmp_path / "made").iterdir()) == []
+
+
+def test_an_environment_is_made_once(tmp_path: Path):
+    (tmp_path / "none.txt").write_text("# no packages\n")
+    python = wheels.environment(str(tmp_path / "made"), str(tmp_path / "none.txt"))
+    assert Path(python).is_file()
+    before = Path(python).parent.parent.stat().st_mtime_ns
+    assert wheels.environment(str(tmp_path / "made"), str(tmp_path / "none.txt")) == python
+    assert Path(python).parent.parent.stat().st_mtime_ns == before

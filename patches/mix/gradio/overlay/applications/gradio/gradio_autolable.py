@@ -20,11 +20,12 @@ README.md says what to install and what is taken.
 
 import os
 
-import gradio as gr
 from demo import words
-from demo.interface import UploadedImage, examples, headers, serve, word
+from demo.interface import examples, headers, serve, uploaded_image, word
 from demo.uploads import Upload, check_image, check_number, check_prompt, gather
 from demo.words import Refused
+
+import gradio as gr
 
 TITLE = "PaddleMIX Auto Label"
 
@@ -42,12 +43,12 @@ def options(page, labels, box_threshold, text_threshold, tolerance, min_area, em
     }
 
 
-def option_inputs():
-    """The components of `options`, in its order."""
-    labels = gr.Textbox(label=word("labels"), info=word("labels_info"), elem_id="labels", lines=2)
+def option_inputs(tab):
+    """The components of `options` but the last, in its order."""
+    labels = gr.Textbox(label=word("labels"), info=word("labels_info"), elem_id=tab + "-labels", lines=2)
     with gr.Row():
-        box = gr.Slider(0.01, 1.0, value=0.3, step=0.01, label=word("box_threshold"))
-        text = gr.Slider(0.01, 1.0, value=0.25, step=0.01, label=word("text_threshold"))
+        box = gr.Slider(0.01, 1.0, value=0.3, step=0.01, label=word("box_threshold"), elem_id=tab + "-box")
+        text = gr.Slider(0.01, 1.0, value=0.25, step=0.01, label=word("text_threshold"), elem_id=tab + "-text")
     with gr.Row():
         tolerance = gr.Slider(0.0, 10.0, value=1.0, step=0.5, label=word("tolerance"))
         min_area = gr.Number(value=16, precision=0, label=word("min_area"))
@@ -64,10 +65,8 @@ def summary(language, outputs):
 def single(page, pictures):
     with gr.Row():
         with gr.Column():
-            image = UploadedImage(
-                label=word("image"), sources=["upload", "clipboard"], elem_id="single-image", height=320
-            )
-            labels, *others = option_inputs()
+            image = uploaded_image(elem_id="single-image")
+            labels, *others = option_inputs("single")
             embed = gr.Checkbox(value=True, label=word("embed"))
             run, cancel, status = page.buttons("single")
         with gr.Column():
@@ -97,7 +96,7 @@ def batch(page):
         with gr.Column():
             files = gr.File(label=word("files"), file_count="multiple", elem_id="batch-files")
             directory = gr.File(label=word("directory"), file_count="directory", elem_id="batch-directory")
-            labels, *others = option_inputs()
+            labels, *others = option_inputs("batch")
             embed = gr.Checkbox(value=False, label=word("embed"))
             run, cancel, status = page.buttons("batch")
         with gr.Column():

@@ -20,10 +20,11 @@ README.md says what to install and what is taken.
 
 import os
 
-import gradio as gr
-from demo.interface import MOST_SEED, UploadedImage, examples, seed_of, serve, word
+from demo.interface import MOST_SEED, examples, seed_of, serve, uploaded_image, word
 from demo.uploads import Upload, check_number, check_prompt, read_image
 from demo.words import Refused
+
+import gradio as gr
 
 TITLE = "PaddleMIX Text to Image"
 # name: (kind, least, most, value at the start, step of the slider); the names are words of demo/words.py, too
@@ -92,10 +93,7 @@ def tab(page, name, pictures):
     with gr.Row():
         with gr.Column():
             if "image" in takes:
-                sources = ["upload", "clipboard"]
-                inputs["image"] = UploadedImage(
-                    label=word("image"), sources=sources, elem_id=name + "-image", height=320
-                )
+                inputs["image"] = uploaded_image(elem_id=name + "-image")
             inputs["prompt"] = gr.Textbox(label=word("prompt"), lines=3, elem_id=name + "-prompt")
             if "negative_prompt" in takes:
                 inputs["negative_prompt"] = gr.Textbox(

@@ -20,8 +20,9 @@ import shutil
 import signal
 import sys
 
-import gradio as gr
 from PIL import Image, ImageDraw
+
+import gradio as gr
 
 from . import words
 from .engine import Engine, stopwatch
@@ -43,13 +44,11 @@ def word(key):
     return TRANSLATIONS(_PREFIX + key)
 
 
-class UploadedImage(gr.Image):
-    """An image input that hands over the uploaded file as it is: gradio would decode it before its size was looked at."""
-
-    is_template = True
-
-    def preprocess(self, payload):
-        return None if payload is None else payload.path
+def uploaded_image(**options):
+    """An image input that hands over the uploaded file as it is: gradio would open it before its size was looked at."""
+    image = gr.Image(label=word("image"), sources=["upload", "clipboard"], height=320, **options)
+    image.preprocess = lambda payload: None if payload is None else payload.path
+    return image
 
 
 class Page:

@@ -1,0 +1,224 @@
+"""gradio_autolable.py in Chromium: upload, run, look, download, and open with labelme's own loader.
+
+On the fork base AppFlow's Grounding DINO and SAM run (tiny, seeded); the release base has no PaddleMIX, see colour_page.py.
+"""
+
+import io
+import os
+import stat
+import zipfile
+
+import numpy as np
+import pages
+import pytest
+from PIL import Image, ImageDraw
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+from labelme import LabelFile  # noqa: E402
+from labelme.utils import shapes_to_label  # noqa: E402
+
+FORK = os.environ["FORKLIFT_BASE"] == "fork"
+DIRECTORY = os.path.join(pages.TREE, "applications", "gradio")
+os.environ["GRADIO_PAGES"] = DIRECTORY
+PROGRAM = [os.path.join(DIRECTORY, "gradio_autolable.py")] if FORK else [os.path.join(pages.HERE, "colour_page.py")]
+LABELS = "red, blue"
+DONE_EN, DONE_ZH = r"images labelled, \d+ polygons", r"已标注 \d+ 张图像"
+
+
+def picture(seed, size=(120, 90)):
+    """A red ring, a blue island in its hole, and red islands elsewhere."""
+    image = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(image)
+    x = 10 + seed * 7 % 30
+    pen.ellipse((x, 10, x + 60, 70), fill=(200, 30, 30))
+    pen.ellipse((x + 15, 25, x + 45, 55), fill="white")
+    pen.rectangle((x + 25, 35, x + 35, 45), fill=(30, 60, 200))
+    pen.rectangle((100, 70, 110, 80 + seed % 8), fill=(200, 30, 30))
+    return image
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    for number in range(3):
+        picture(number).save(str(folder / ("img%d.png" % number)))
+    (folder / "猫.jpg").write_bytes(_bytes(picture(5), "JPEG", quality=95))
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.png").write_text("no image, whatever the name says")
+    Image.new("1", (8000, 5000)).save(str(folder / "forty.png"))
+    return folder
+
+
+def _bytes(image, kind="PNG", **options):
+    sink = io.BytesIO()
+    image.save(sink, kind, **options)
+    return sink.getvalue()
+
+
+def archive(path, entries):
+    with zipfile.ZipFile(str(path), "w", zipfile.ZIP_DEFLATED) as sink:
+        for name, content in entries:
+            sink.writestr(name, content)
+    return path
+
+
+def opened(path, image):
+    """labelme opens it without an edit; on the release base what labelme draws is what the picture shows."""
+    label = LabelFile(str(path))
+    assert label.shapes and Image.open(io.BytesIO(label.image_data)).size == image.size
+    assert {shape["shape_type"] for shape in label.shapes} == {"polygon"}
+    if not FORK:
+        values = {"_background_": 0, "red": 1, "blue": 2}
+        drawn, _ = shapes_to_label((image.height, image.width), label.shapes, values)
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+        want = np.zeros(drawn.shape, int)
+        for value, colour in ((1, (200, 30, 30)), (2, (30, 60, 200))):
+            want[np.abs(pixels - colour).max(axis=2) < 40] = value
+        assert (drawn != want).mean() < 0.02  # outlines are simplified by up to a pixel
+        assert {"red", "blue", "_background_"} == {shape["label"] for shape in label.shapes}
+    return label
+
+
+def options(user, tab):
+    """With random weights everything is below the usual thresholds."""
+    if FORK:
+        for name in ("box", "text"):
+            user.write("%s-%s" % (tab, name), 0.01)
+
+
+def label_one(user, path, word):
+    user.upload("single-image", path)
+    user.write("single-labels", LABELS)
+    options(user, "single")
+    user.run("single")
+    return user.wait("single", word)
+
+
+@pytest.mark.parametrize(("locale", "word"), [("en-US", DONE_EN), ("zh-CN", DONE_ZH)])
+def test_one_image(user, files, tmp_path, locale, word):
+    someone = user(locale)
+    label_one(someone, files / "img0.png", word)
+    assert someone.shown("single-preview") == (120, 90)
+    someone.picture("done")
+    path = someone.download("single-download", tmp_path)
+    assert os.path.basename(path) == "img0.json"
+    label = opened(path, picture(0))
+    assert label.image_path == "img0.png" and pages.read_json(path)["imageData"]
+    assert someone.elsewhere == []
+
+
+def test_many_images_zips_and_a_directory(user, server, files, tmp_path):
+    packed = archive(tmp_path / "more.zip", [("deep/img1.png", (files / "img1.png").read_bytes()), ("readme.txt", "x")])
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "img2.png").write_bytes((files / "img2.png").read_bytes())
+    (folder / "notes.md").write_text("x")
+    someone = user("zh-CN")
+    someone.tab(1)
+    someone.upload("batch-files", files / "img0.png", files / "猫.jpg", packed, files / "empty.png")
+    someone.upload("batch-directory", folder)
+    someone.write("batch-labels", LABELS)
+    options(someone, "batch")
+    someone.run("batch")
+    assert "已标注 4 张图像" in someone.wait("batch", DONE_ZH + ".*3 个文件未处理")
+    someone.picture("done")
+    path = someone.download("batch-download", tmp_path)
+    unpacked = tmp_path / "unpacked"
+    with zipfile.ZipFile(path) as result:
+        names = result.namelist()
+        result.extractall(str(unpacked))
+    want = {"img0.png": 0, "猫.jpg": 5, "deep/img1.png": 1, "img2.png": 2}
+    assert sorted(names) == sorted([*want, *(os.path.splitext(name)[0] + ".json" for name in want)])
+    for name, seed in want.items():
+        target = unpacked / (os.path.splitext(name)[0] + ".json")
+        assert pages.read_json(str(target))["imageData"] is None
+        if not name.endswith(".jpg"):
+            opened(target, picture(seed))
+        else:
+            assert LabelFile(str(target)).shapes
+    assert server.runs() == []
+
+
+def link():
+    entry = zipfile.ZipInfo("link.png")
+    entry.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return entry, "/etc/passwd"
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([("../../out.png", _bytes(picture(0)))], "points outside of the zip"),
+        ([link()], "is a link or a special file"),
+        ([("bomb.png", bytes(60 << 20))], "unpacks to too much"),
+        ([("a.png", _bytes(picture(0))), ("A.png", _bytes(picture(0)))], "it holds A.png twice"),
+    ],
+    ids=["traversal", "link", "bomb", "twice"],
+)
+def test_unsafe_zips(user, server, tmp_path, entries, message):
+    path = archive(tmp_path / "unsafe.zip", entries)
+    someone = user()
+    someone.tab(1)
+    someone.upload("batch-files", path)
+    someone.write("batch-labels", LABELS)
+    someone.run("batch")
+    said = someone.wait("batch", "unsafe.zip was refused")
+    assert message in said
+    someone.picture("refused")
+    assert server.runs() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("empty.png", r"empty.png is empty \(0 bytes\)"),
+        ("text.png", "text.png is not an image: upload PNG"),
+        ("forty.png", "forty.png has 40.0 megapixels, at most 36.0 are taken"),
+    ],
+)
+def test_bad_files(user, server, files, name, message):
+    someone = user()
+    someone.tab(1)
+    someone.upload("batch-files", files / name)
+    someone.write("batch-labels", LABELS)
+    someone.run("batch")
+    someone.wait("batch", message)
+    someone.picture("refused")
+    assert server.runs() == []
+
+
+def test_prompts_and_missing_images(user, files):
+    someone = user("zh-CN")
+    someone.run("single")
+    someone.wait("single", "没有图像")
+    someone.upload("single-image", files / "img0.png")
+    someone.write("single-labels", "a" * 10000)
+    someone.run("single")
+    someone.wait("single", "提示词有 10000 个字符，最多 1000 个")
+    someone.picture("refused")
+
+
+def test_two_users_at_once(user, server, files, tmp_path):
+    users = [user("en-US"), user("zh-CN")]
+    for number, someone in enumerate(users):
+        someone.upload("single-image", files / ("img%d.png" % (number + 1)))
+        someone.write("single-labels", LABELS)
+        options(someone, "single")
+    for someone in users:
+        someone.run("single")
+    for number, (someone, word) in enumerate(zip(users, (DONE_EN, DONE_ZH))):
+        someone.wait("single", word)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        path = someone.download("single-download", folder)
+        assert os.path.basename(path) == "img%d.json" % (number + 1)
+        opened(path, picture(number + 1))
+        someone.picture("user%d" % number)
+    assert len(server.workers()) == 1
+
+
+def test_an_example_fills_the_inputs(user):
+    someone = user()
+    someone.page.locator("tr.tr-body").first.click()
+    someone.page.wait_for_function("document.querySelector('#single-labels textarea').value == 'ring, box'")
+    assert someone.shown("single-image") == (320, 240)
