@@ -1,10 +1,13 @@
 """What the browser tests of the two pages share: a browser, a running page, and where pictures go."""
 
 import os
+import sys
 
-import pages
 import pytest
 from playwright.sync_api import sync_playwright
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import pages  # noqa: E402
 
 
 def pytest_addoption(parser):

@@ -67,7 +67,7 @@ class Page:
             outputs (int): how many output components there are before the status.
         """
 
-        def handle(*values, request: gr.Request, progress=gr.Progress()):
+        def handle(request: gr.Request, progress=gr.Progress(), *values):
             language = words.language_of(request.headers.get("accept-language"))
             nothing, as_it_is = [None] * outputs, [gr.skip()] * outputs
             seconds, place, job = stopwatch(), self.folder.new(app), None
