@@ -1,6 +1,7 @@
 """What the browser tests of the two pages share: a browser, a running page, and where pictures go."""
 
 import os
+import re
 import sys
 
 import pytest
@@ -47,7 +48,7 @@ def user(browser, server, out, request):
     def open_page(locale="en-US"):
         context = browser.new_context(locale=locale, viewport={"width": 1280, "height": 1000}, accept_downloads=True)
         contexts.append(context)
-        return pages.User(context, server, os.path.join(out, request.node.name.replace("[", "-").replace("]", "")))
+        return pages.User(context, server, os.path.join(out, re.sub(r"[^a-z0-9]+", "-", request.node.name)))
 
     yield open_page
     for context in contexts:

@@ -21,6 +21,7 @@ FORK = os.environ["FORKLIFT_BASE"] == "fork"
 DIRECTORY = os.path.join(pages.TREE, "applications", "gradio")
 os.environ["GRADIO_PAGES"] = DIRECTORY
 PROGRAM = [os.path.join(DIRECTORY, "gradio_autolable.py")] if FORK else [os.path.join(pages.HERE, "colour_page.py")]
+MODELS = ["GroundingDino/groundingdino-swint-ogc", "Sam/SamVitH-1024"] if FORK else []
 LABELS = "red, blue"
 DONE_EN, DONE_ZH = r"images labelled, \d+ polygons", r"已标注 \d+ 张图像"
 
@@ -94,7 +95,7 @@ def label_one(user, path, word):
     return user.wait("single", word)
 
 
-@pytest.mark.parametrize(("locale", "word"), [("en-US", DONE_EN), ("zh-CN", DONE_ZH)])
+@pytest.mark.parametrize(("locale", "word"), [("en-US", DONE_EN), ("zh-CN", DONE_ZH)], ids=["en", "zh"])
 def test_one_image(user, files, tmp_path, locale, word):
     someone = user(locale)
     label_one(someone, files / "img0.png", word)
@@ -175,6 +176,7 @@ def test_unsafe_zips(user, server, tmp_path, entries, message):
         ("text.png", "text.png is not an image: upload PNG"),
         ("forty.png", "forty.png has 40.0 megapixels, at most 36.0 are taken"),
     ],
+    ids=["empty", "text", "forty"],
 )
 def test_bad_files(user, server, files, name, message):
     someone = user()

@@ -41,16 +41,14 @@ class Server:
     Args:
         program (list): the script and its arguments.
         log (str): where its output goes.
-        scratch: an empty directory; temporary files of the page go below, models are looked up there.
+        models: where models are looked up.
+        temporary (str): an empty directory for all temporary files of the page.
     """
 
-    def __init__(self, program, log, scratch):
+    def __init__(self, program, log, models, temporary):
         self.python = environment(cache("mix-gradio"), os.path.join(HERE, "gradio-requirements.txt"))
         self.program, self.log = program, log
-        self.temporary = os.path.join(str(scratch), "tmp")
-        self.models = os.path.join(str(scratch), "models")
-        os.makedirs(self.temporary)
-        os.makedirs(self.models)
+        self.temporary, self.models = temporary, str(models)
         self.process = None
 
     def start(self):
