@@ -219,6 +219,46 @@ def test_two_users_at_once(user, server, files, tmp_path):
     assert len(server.workers()) == 1
 
 
+def test_cancel_in_mid_run(user, server, files, tmp_path):
+    """In the middle of many images; the process and its models stay."""
+    content = (files / "img0.png").read_bytes()
+    packed = archive(tmp_path / "many.zip", [("%d.png" % number, content) for number in range(300)])
+    someone, other = user("en-US"), user("zh-CN")
+    label_one(other, files / "img1.png", DONE_ZH)
+    before = server.workers()
+    someone.tab(1)
+    someone.upload("batch-files", packed)
+    someone.write("batch-labels", LABELS if FORK else "slow")
+    options(someone, "batch")
+    someone.run("batch")
+    someone.wait("batch", r"\d+.png: (detecting|segmenting)")
+    someone.picture("running")
+    someone.cancel("batch")
+    someone.wait("batch", "Cancelled; no result was kept")
+    assert someone.page.locator("#batch-download a").count() == 0
+    label_one(other, files / "img2.png", DONE_ZH)
+    assert server.workers() == before
+    assert server.runs() == []
+
+
+def test_a_killed_server_leaves_nothing_to_the_next(user, server, files, tmp_path):
+    content = (files / "img0.png").read_bytes()
+    packed = archive(tmp_path / "many.zip", [("%d.png" % number, content) for number in range(300)])
+    someone = user()
+    someone.tab(1)
+    someone.upload("batch-files", packed)
+    someone.write("batch-labels", LABELS if FORK else "slow")
+    options(someone, "batch")
+    someone.run("batch")
+    someone.wait("batch", r"\d+.png: (detecting|segmenting)")
+    assert len(server.runs()) == 1
+    alive, folders = server.kill()
+    assert alive == [] and len(folders) == 1
+    server.start()
+    assert len(server.folders()) == 1 and server.folders() != folders
+    assert server.runs() == []
+
+
 def test_an_example_fills_the_inputs(user):
     someone = user()
     someone.page.locator("tr.tr-body").first.click()
