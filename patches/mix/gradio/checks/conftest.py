@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -29,11 +30,21 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def server(request, out, tmp_path_factory):
+def models(request, tmp_path_factory):
+    """A directory with the tiny models that a module names, made by the program that the tests of AppFlow use."""
+    root = tmp_path_factory.mktemp("models")
+    if request.module.MODELS:
+        program = os.path.join(pages.TREE, "tests", "appflow", "tiny_models.py")
+        words = [sys.executable, program, "--out", str(root), *request.module.MODELS]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return root
+
+
+@pytest.fixture(scope="module")
+def server(request, out, models, tmp_path_factory):
     """The page of the module that asks for it, started once; at its end nothing of it may be left."""
-    server = pages.Server(
-        request.module.PROGRAM, os.path.join(out, request.module.__name__ + ".log"), tmp_path_factory.mktemp("server")
-    )
+    log = os.path.join(out, request.module.__name__.rpartition(".")[2] + ".log")
+    server = pages.Server(request.module.PROGRAM, log, models, str(tmp_path_factory.mktemp("tmp")))
     server.start()
     yield server
     left = server.stop()

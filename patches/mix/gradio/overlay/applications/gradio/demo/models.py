@@ -19,6 +19,7 @@ is taken instead of a download.
 
 import functools
 import importlib.util
+import inspect
 
 # page's name: (AppFlow's application, its model, the pipeline of ppdiffusers that AppFlow makes of it)
 PIPELINES = {
@@ -76,6 +77,20 @@ def pipeline(name):
     made = getattr(ppdiffusers, class_name).from_pretrained(model, **options)
     if name == "dual_guided":
         made.remove_unused_weights()
+        _accept_masks(made.image_unet)
     if name == "text2video":
         made.scheduler = ppdiffusers.DPMSolverMultistepScheduler.from_config(made.scheduler.config)
     return made
+
+
+def _accept_masks(unet):
+    """In ppdiffusers 0.19.3 and 0.19.4 the U-Net hands its joined layers a mask (always None here) that they do not take."""
+    for layer in unet.sublayers():
+        if type(layer).__name__ == "DualTransformer2DModel":
+            forward = layer.forward
+            if "encoder_attention_mask" not in inspect.signature(forward).parameters:
+                layer.forward = functools.partial(_without_mask, forward)
+
+
+def _without_mask(forward, *args, encoder_attention_mask=None, **options):
+    return forward(*args, **options)
