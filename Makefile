@@ -47,7 +47,8 @@ fork-%: $(MARK) ## set up forks/<Suite>: make fork-seg, or make fork-seg FROM=<l
 debian:
 	@ci/debian-packages.sh || true
 
-pr-ocr-recovery-cpp check-ocr-recovery-cpp pr-mix-gradio check-mix-gradio: debian
+WITH_DEBIAN := $(shell grep -lE '^kind = "(native|app)"' patches/*/*/change.toml | sed -E 's|patches/([^/]+)/([^/]+)/.*|\1-\2|')
+$(WITH_DEBIAN:%=pr-%) $(WITH_DEBIAN:%=check-%): debian
 
 wheel-%: $(MARK) ## a wheel of the patched suite
 	@$(FORKLIFT) wheel $* $(ARGS)
