@@ -32,7 +32,6 @@ from scan import RESULTS, markdown  # noqa: E402
 
 NETWORKS = [
     ("resnet50", "fp16", 13),
-    ("resnet50", "mixed", 13),
     ("mobilenet_v3", "fp16", 11),
     ("swin", "fp16", 13),
     ("swin", "fp16", 17),

@@ -16,7 +16,7 @@ from alignment.record import Recorder, arguments
 
 sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
 import paddle2onnx  # noqa: E402
-from fp16_base import casts, convert, errors, evaluate, network, run_onnx  # noqa: E402
+from fp16_base import cast_pairs, casts, convert, errors, evaluate, network, run_onnx  # noqa: E402
 
 QUICK = [
     ("resnet50", "fp16", 13),
@@ -55,7 +55,7 @@ def main():
             row.update(errors(got[index], value))
             row["control"] = errors(rounded[index], value)["max"]
             row["ort_default"] = errors(default[index], value)["max"]
-            row.update(casts=casts(model), inserted=len(report["casts"]), bytes=len(model))
+            row.update(casts=casts(model), pairs=cast_pairs(model), inserted=len(report["casts"]), bytes=len(model))
             rows.append(row)
             print(row, flush=True)
     recorder.write()

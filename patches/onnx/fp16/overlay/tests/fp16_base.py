@@ -380,6 +380,21 @@ def casts(model):
     return sum(node.op_type == "Cast" for node in graph.node)
 
 
+def cast_pairs(model):
+    """Number of Casts to FP16 of a Cast to FP32: together they change nothing.
+
+    The other order rounds: a tensor that is FP16 in the program, between two
+    operators that compute in float32.
+    """
+    to = {}
+    nodes = onnx.ModelProto.FromString(model).graph.node
+    nodes = [node for node in nodes if node.op_type == "Cast"]
+    for node in nodes:
+        to[node.output[0]] = node.attribute[0].i
+    return sum(node.attribute[0].i == onnx.TensorProto.FLOAT16 and to.get(
+        node.input[0]) == onnx.TensorProto.FLOAT for node in nodes)
+
+
 def convert(path, opset=13, **options):
     """(bytes, report) of the FP16 model."""
     report = {}
