@@ -71,6 +71,11 @@ def test_interleave_turns_the_order():
     assert min(samples["a"] + samples["b"]) >= 0
 
 
+def test_interleave_asks_the_given_clock():
+    samples = timing.interleave({"a": int}, rounds=2, warmup=1, clock=iter([1.0, 1.5, 2.0, 4.0]).__next__)
+    assert samples == {"a": [500.0, 2000.0]}
+
+
 def test_benchmark_row_must_be_whole(tmp_path):
     with pytest.raises(ValueError, match="theirs"):
         timing.write_benchmark(str(tmp_path), [{"name": "x", "ours": "o", "against": "theirs", "samples": {"o": [1.0]}}])
