@@ -1,8 +1,9 @@
 """Our SOLIDER against the stored runs of the reference: outputs, loss, gradients, five steps, static graph.
 
-    python checks/align.py --out DIR --reference DIR [--sizes tiny small base] [--float64 tiny]
+    python checks/align.py --out DIR --reference DIR [--sizes tiny small base] [--dtypes float32 float64] [--part trainings]
 
-Keys that end in .f64 are runs of our model in float64 against the reference in float64.
+The part "outputs" takes every output and one training run of a size, the part "trainings" the training runs at the other image
+sizes and semantic weights. Keys that end in .f64 are runs of our model in float64 against the reference in float64.
 """
 
 import numpy as np
@@ -80,7 +81,8 @@ def vectors(one, values):
     return np.array(norms), np.array(dots)
 
 
-def train(recorder, one, dtype, size, weight):
+def train(recorder, one, dtype, size, weight, golden, prefix):
+    """Five steps at this image size and semantic weight, against `golden`, whose keys begin with `prefix`."""
     end = "" if dtype == "float32" else ".f64"
     tail = "" if dtype == "float32" else "__f64"
     model = one.model(size, dtype)
@@ -98,20 +100,22 @@ def train(recorder, one, dtype, size, weight):
         optimizer.clear_grad()
 
     def add(stage, key, got):
-        want = one.golden[key + tail]
-        recorder.add(stage, "%s.%s%s" % (one.name, key, end), np.asarray(got, want.dtype), want)
+        want = golden[prefix + key + tail]
+        recorder.add(stage, "%s.%s%s%s" % (one.name, prefix, key, end), np.asarray(got, want.dtype), want)
 
     add("loss", "train.loss", losses[:1])
     norms, dots = vectors(one, gradients)
     add("backward", "train.grad_l2", norms)
     add("backward", "train.grad_probe_dot", dots)
     # each norm by itself: a small gradient must not hide behind a large one
-    want = one.golden["train.grad_l2" + tail]
+    want = golden[prefix + "train.grad_l2" + tail]
     floor = np.maximum(want, 1e-3 * want.max())
-    recorder.add("backward", "%s.train.grad_l2.each%s" % (one.name, end), (norms / floor).astype(want.dtype), want / floor)
+    key = "%s.%strain.grad_l2.each%s" % (one.name, prefix, end)
+    recorder.add("backward", key, (norms / floor).astype(want.dtype), want / floor)
     if not end:
         exists = [gradients[convert_solider.find_rule(name)[0]] is not None for name in one.manifest["param_order"]]
-        recorder.add("backward", one.name + ".train.grad_exists", np.array(exists, np.uint8), one.golden["train.grad_exists"])
+        key = prefix + "train.grad_exists"
+        recorder.add("backward", "%s.%s" % (one.name, key), np.array(exists, np.uint8), golden[key])
     add("optimizer", "sgd.loss_seq", losses)
     norms, dots = vectors(one, {name: p.numpy() for name, p in model.named_parameters()})
     add("optimizer", "sgd.param_l2", norms)
@@ -137,26 +141,27 @@ def main():
     args = arguments(
         lambda parser: (
             parser.add_argument("--sizes", nargs="+", default=list(reference_set.SIZES), choices=reference_set.SIZES),
-            parser.add_argument(
-                "--float64", nargs="*", default=[], choices=reference_set.SIZES, help="sizes that also run in float64"
-            ),
+            parser.add_argument("--dtypes", nargs="+", default=["float32"], choices=["float32", "float64"]),
+            parser.add_argument("--part", default="outputs", choices=["outputs", "trainings"]),
         )
     )
     recorder = Recorder(args.out)
     for one in reference_set.find(args.reference, args.sizes):
-        model = one.model(one.image_sizes()[0])
-        index = model.layers[0].blocks[0].attn.relative_position_index
-        recorder.add("forward", one.name + ".relative_position_index", index, one.golden["buffer.relative_position_index"])
-        runs = forward(recorder, one, "float32")
-        doubles = one.size in args.float64
-        if doubles:
-            forward(recorder, one, "float64")
-        if one.size == args.sizes[0]:
-            static(recorder, one)
-        if "train.loss" in one.golden:
-            size, weight = training_input(one, runs)
-            for dtype in ["float32"] + ["float64"] * doubles:
-                train(recorder, one, dtype, size, weight)
+        if args.part == "trainings":
+            for size, weight, stem in reference_set.forward_keys(one):
+                if stem + ".train.loss" in one.training:
+                    for dtype in args.dtypes:
+                        train(recorder, one, dtype, size, weight, one.training, stem + ".")
+        else:
+            model = one.model(one.image_sizes()[0])
+            index = model.layers[0].blocks[0].attn.relative_position_index
+            recorder.add("forward", one.name + ".relative_position_index", index, one.golden["buffer.relative_position_index"])
+            for dtype in args.dtypes:
+                runs = forward(recorder, one, dtype)
+                if "train.loss" in one.golden:
+                    train(recorder, one, dtype, *training_input(one, runs), one.golden, "")
+            if one.size == args.sizes[0] and "float32" in args.dtypes:
+                static(recorder, one)
         one.forget()
     recorder.write()
 

@@ -36,7 +36,8 @@ class ReferenceSet:
     """One manifest with its tensors.
 
     name: "tiny", "tiny_odd", ...; size: "tiny", "small" or "base".
-    golden: float32 outputs and the training run; float64: outputs in float64, empty if the set has none.
+    golden: float32 outputs and one training run; float64: outputs in float64; training: the training runs at the other image
+    sizes and semantic weights. The last two are empty if the set has none.
     precision: for each output how far float32 is from float64 inside the reference.
     """
 
@@ -47,8 +48,8 @@ class ReferenceSet:
         self.size = re.fullmatch(r"swin_(\w+)_patch4_window7_224", self.manifest["model"]).group(1)
         self.arch = "SwinTransformer_%s_patch4_window7_224_SOLIDER" % self.size
         self.golden = dict(np.load(stem + ".npz"))
-        double = os.path.join(os.path.dirname(stem), "float64_%s.npz" % self.name)
-        self.float64 = dict(np.load(double)) if os.path.isfile(double) else {}
+        more = [os.path.join(os.path.dirname(stem), "%s_%s.npz" % (kind, self.name)) for kind in ("float64", "training")]
+        self.float64, self.training = (dict(np.load(path)) if os.path.isfile(path) else {} for path in more)
         with open(stem + ".precision.json") as stream:
             self.precision = json.load(stream)
         self._state = None

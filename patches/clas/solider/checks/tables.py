@@ -1,14 +1,16 @@
 """Tables of the alignment from the pairs that checks/align.py recorded. Measures nothing and judges nothing.
 
-    python checks/tables.py --reference DIR --pairs DIR [DIR ...] > alignment.md
+    python checks/tables.py --reference DIR --pairs DIR [DIR ...] [--each] > alignment.md
 
-One row for each size, stage and precision: the worst absolute and mean difference, the worst difference by the largest value
-of its tensor, and the control: how far the reference in float32 is from the reference in float64, on the same quantities.
+One row for each size, stage and precision, with --each also for each image size and semantic weight: the worst absolute and mean
+difference, the worst difference by the largest value of its tensor, and the control: how far the reference in float32 is from
+the reference in float64, on the same quantities.
 """
 
 import argparse
 import json
 import os
+import re
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -20,6 +22,7 @@ NAMES = {
     "optimizer": "5 SGD steps",
     "static": "outputs, static graph",
 }
+TRAINED = "384x128, 0.2"  # where solider_swin_<size>.npz was trained
 
 
 def read(directories):
@@ -39,6 +42,9 @@ def control(reference, key, cache):
         stem = os.path.join(reference, "solider_swin_" + name)
         with open(stem + ".precision.json") as stream:
             cache[name] = dict(np.load(stem + ".npz")), json.load(stream)
+        training = os.path.join(reference, "training_%s.npz" % name)
+        if os.path.isfile(training):
+            cache[name][0].update(np.load(training))
     golden, precision = cache[name]
     rest = rest[len("static.") :] if rest.startswith("static.") else rest
     if rest + "__f64" in golden:
@@ -49,23 +55,36 @@ def control(reference, key, cache):
     return None
 
 
+def place(key):
+    """Image size and semantic weight of a key."""
+    run = re.search(r"sw([\d.]+)\.(\d+x\d+)", key)
+    if run:
+        return "%s, %s" % (run.group(2), run.group(1))
+    return TRAINED if ".train." in key or ".sgd." in key else "batch of two"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reference", required=True)
     parser.add_argument("--pairs", nargs="+", required=True, help="output directories of checks/align.py")
+    parser.add_argument("--each", action="store_true", help="a row for each image size and semantic weight")
     args = parser.parse_args()
     rows, cache = {}, {}
     for stage, key, got, want in read(args.pairs):
         if key.endswith((".statistics", ".each", ".each.f64", "_index", "_exists")):
             continue
         double = key.endswith(".f64")
-        row = rows.setdefault((key.split(".")[0], stage, "float64" if double else "float32"), np.zeros(6))
+        name = key.split(".")[0]
+        if args.each:
+            name += " | " + place(key)
+        row = rows.setdefault((name, stage, "float64" if double else "float32"), np.zeros(6))
         gap, scale = np.abs(got - want), np.abs(want).max()
         inside = None if double else control(args.reference, key, cache)
         row[1:] = np.maximum(row[1:], [gap.max(), gap.mean(), gap.max() / scale, *(inside or (0, 0))])
         row[0] += 1
-    print("| model | what | precision | tensors | max abs | mean abs | max rel | control, max abs | control, max rel |")
-    print("|:--|:--|:--|--:|--:|--:|--:|--:|--:|")
+    more = ("image size, semantic weight | ", ":--|") if args.each else ("", "")
+    print("| model | %swhat | precision | tensors | max abs | mean abs | max rel | control, max abs | control, max rel |" % more[0])
+    print("|:--|%s:--|:--|--:|--:|--:|--:|--:|--:|" % more[1])
     for (name, stage, kind), row in rows.items():
         figures = ["%.1e" % value for value in row[1:4]] + ["%.1e" % value if value else "-" for value in row[4:]]
         print("| %s | %s | %s | %d | %s |" % (name, NAMES[stage], kind, row[0], " | ".join(figures)))
