@@ -1,15 +1,20 @@
-"""Ratios on SmolLM2-135M-Instruct, both sides measured in one run.
+"""Ratios on SmolLM2-135M-Instruct, by CPU time of one thread, both sides in turn in one process.
 
-- A batch of judgements as a level of the search makes them (each prompt is a long shared prefix and a few numbers): in one batch
-  with the prefix kept, in one batch without, and one prompt at a time as the official code sends them.
-- Tokens per second of decoding: one step after the other in dygraph against the same step as a static graph.
+    python checks/bench.py --out DIR [--prompts paper] [--states 8] [--rounds 5]
 
+- Judgements of one level of the search: in one batch with the shared prefix kept, in one batch without, and one prompt at a time as
+  the official code sends them. All three must give the same words.
+- Decoding: one token after the other in dygraph, against the same step as a static graph. Both must give the same tokens.
+
+How many calls batching and the known values save is no matter of time: checks/oracle.py counts them.
 Strided views are off, as in real_model.py.
 """
 
 import os
+import time
 
-os.environ.setdefault("FLAGS_use_stride_kernel", "0")  # before paddle is imported
+os.environ["OMP_NUM_THREADS"] = "1"  # these before paddle is imported
+os.environ.setdefault("FLAGS_use_stride_kernel", "0")
 
 import numpy as np
 import packages
@@ -20,70 +25,76 @@ from alignment.record import arguments
 from alignment.timing import interleave, write_benchmark
 
 STATES = ("4 5 16", "6 9 10", "4 10 11", "6 10 20", "-1 6 10", "5 6 6", "2 4 10", "3 10")
+KEPT = "one batch, prefix kept"
 
 
-def level(task, states, choices, tokens):
-    prompts = [task.value_prompt("", "x (left: %s)\n" % numbers) for numbers in STATES[:states]]
-    return [Request(prompt, choices, temperature=0.7, max_tokens=tokens) for prompt in prompts]
+def measured(sides, rounds):
+    """Samples of sides that must answer the same; the comparison is the warm-up."""
+    answers = [side() for side in sides.values()]
+    assert all(answer == answers[0] for answer in answers), "the sides do not do the same work: %s" % answers
+    return interleave(sides, rounds=rounds, warmup=0, clock=time.process_time)
 
 
-def batching(folder, args):
-    task = create_task("game24", "paper", "lenient", packages.assets())
-    kept = PaddleNLPModel.from_pretrained(folder)
-    plain = PaddleNLPModel(kept.model, kept.tokenizer, reuse_prefix=False)
-    single = PaddleNLPModel(kept.model, kept.tokenizer, reuse_prefix=False, max_rows=1)
-    requests = level(task, args.states, args.choices, args.tokens)
-    sides = {
-        "one batch, prefix kept": lambda: kept.complete(requests),
-        "one batch": lambda: plain.complete(requests),
-        "one at a time": lambda: single.complete(requests),
+def batching(kept, args):
+    task = create_task("game24", args.prompts, "lenient", packages.assets())
+    prompts = [task.value_prompt("", "x (left: %s)\n" % numbers) for numbers in STATES[: args.states]]
+    requests = [Request(prompt, 1, temperature=0, max_tokens=args.tokens) for prompt in prompts]
+    models = {
+        KEPT: kept,
+        "one batch": PaddleNLPModel(kept.model, kept.tokenizer, reuse_prefix=False),
+        "one at a time": PaddleNLPModel(kept.model, kept.tokenizer, reuse_prefix=False, max_rows=1),
     }
-    samples = interleave(sides, rounds=args.rounds, warmup=1)
-    name = "%d judgements x%d, %d tokens" % (len(requests), args.choices, args.tokens)
-    ours = "one batch, prefix kept"
-    return kept, [
-        {"name": name, "ours": ours, "against": against, "samples": samples} for against in ("one batch", "one at a time")
-    ]
+
+    def side(model):
+        return lambda: [completion.texts for completion in model.complete(requests)]
+
+    samples = measured({name: side(model) for name, model in models.items()}, args.rounds)
+    lengths = [len(kept.tokenizer(prompt)["input_ids"]) for prompt in prompts]
+    name = "%d judgements of %d tokens after %d" % (len(prompts), args.tokens, np.median(lengths))
+    return [{"name": name, "ours": KEPT, "against": against, "samples": samples} for against in ("one batch", "one at a time")]
 
 
 def decoding(model, args):
-    """The same greedy tokens by both kinds of graph, `args.steps` after the prompt."""
-    ids = model.tokenizer("The capital of France is")["input_ids"]
-    rows = []
-    for batch in args.batches:
+    prompt = "The capital of France is"
 
-        def run(graph, batch=batch):
+    def side(graph):
+        def run():
             model.engine.graph = graph
-            (completion,) = model.complete([Request("The capital of France is", batch, temperature=0, max_tokens=args.steps)])
-            return completion
+            return model.complete([Request(prompt, args.batch, temperature=0, max_tokens=args.steps)])[0].texts
 
-        texts = run("static").texts
-        if model.engine.graph != "static":
-            print("this paddle cannot make the model a static graph; there is nothing to compare")
-            return rows
-        assert texts == run("dygraph").texts, "static and dygraph decode differently"
-        samples = interleave({g: (lambda g=g: run(g)) for g in ("static", "dygraph")}, rounds=args.rounds, warmup=1)
-        speed = {g: batch * args.steps / np.median(ms) * 1e3 for g, ms in samples.items()}
-        name = "decode %d x %d tokens after %d (%.1f against %.1f tokens/s)" % (
-            batch, args.steps, len(ids), speed["static"], speed["dygraph"],
-        )  # fmt: skip
-        rows.append({"name": name, "ours": "static", "against": "dygraph", "samples": samples})
-    return rows
+        return run
+
+    sides = {graph: side(graph) for graph in ("static", "dygraph")}
+    sides["static"]()
+    if model.engine.graph != "static":
+        print("this paddle cannot make the model a static graph; there is nothing to compare")
+        return []
+    samples = measured(sides, args.rounds)
+    speed = {graph: args.batch * args.steps / np.median(ms) * 1e3 for graph, ms in samples.items()}
+    name = "decoding %d x %d tokens (%.1f and %.1f tokens a CPU second)" % (
+        args.batch, args.steps, speed["static"], speed["dygraph"],
+    )  # fmt: skip
+    return [{"name": name, "ours": "static", "against": "dygraph", "samples": samples}]
 
 
 def options(parser):
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--states", type=int, default=3, help="prompts of a level, at most %d" % len(STATES))
-    parser.add_argument("--choices", type=int, default=1, help="answers to each prompt")
-    parser.add_argument("--tokens", type=int, default=2, help="tokens of an answer")
-    parser.add_argument("--steps", type=int, default=8, help="tokens decoded")
-    parser.add_argument("--batches", type=int, nargs="*", default=[4])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--prompts", choices=["en", "paper"], default="en", help="en is short")
+    parser.add_argument("--states", type=int, default=2, help="prompts of the level, at most %d" % len(STATES))
+    parser.add_argument("--tokens", type=int, default=2, help="tokens of a judgement")
+    parser.add_argument("--batch", type=int, default=4, help="sequences decoded at once")
+    parser.add_argument("--steps", type=int, default=6, help="tokens decoded of each")
 
 
 def main():
     args = arguments(options)
-    model, rows = batching(packages.smollm2(), args)
-    write_benchmark(args.out, rows + decoding(model, args))
+    model = PaddleNLPModel.from_pretrained(packages.smollm2())
+    rows = batching(model, args) + decoding(model, args)
+    write_benchmark(args.out, rows)
+    for row in rows:
+        ratios = np.divide(row["samples"][row["ours"]], row["samples"][row["against"]])
+        spread = "%.3f (%.3f to %.3f)" % (np.median(ratios), ratios.min(), ratios.max())
+        print("%s, %s against %s: %s" % (row["name"], row["ours"], row["against"], spread))
 
 
 if __name__ == "__main__":

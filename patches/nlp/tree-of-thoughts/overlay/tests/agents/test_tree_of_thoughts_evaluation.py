@@ -26,7 +26,7 @@ import unittest
 
 from paddlenlp.experimental.agents.language_models import CachedModel, LanguageModelError, Price, ScriptedModel
 from paddlenlp.experimental.agents.tree_of_thoughts import Game24, Game24Oracle, MiniCrosswords, SearchConfig, Skill
-from paddlenlp.experimental.agents.tree_of_thoughts.__main__ import main
+from paddlenlp.experimental.agents.tree_of_thoughts.__main__ import _unescaped, main
 from paddlenlp.experimental.agents.tree_of_thoughts.evaluation import (
     PRESETS,
     LogError,
@@ -326,6 +326,10 @@ class CommandTest(Fixture):
                 code, _, err = self.command(*run, *arguments)
                 self.assertEqual(code, 2)
                 self.assertIn(told, err)
+
+    def test_stop_strings_of_any_script(self):
+        self.assertEqual(_unescaped(r"\nInput:"), "\nInput:")
+        self.assertEqual(_unescaped(r"\n输入：é"), "\n输入：é")
 
     def test_prompts_are_read_without_running_their_module(self):
         from paddlenlp.experimental.agents.tree_of_thoughts.data import load_paper_prompts

@@ -58,6 +58,11 @@ def _typed(pairs: List[str], of: type) -> Dict[str, Any]:
     return values
 
 
+def _unescaped(text: str) -> str:
+    r"""A stop string as it is typed, with \n for the end of a line; other characters stay, of any script."""
+    return text.encode("latin-1", "backslashreplace").decode("unicode_escape")
+
+
 def _price(args: argparse.Namespace) -> Optional[Price]:
     return Price(*args.price) if args.price else PRICES.get(getattr(args, "model", None))
 
@@ -71,12 +76,11 @@ def _model(args: argparse.Namespace, prompts: Dict[str, str]) -> LanguageModel:
         raise ValueError("--backend {} needs --model".format(args.backend))
     if args.backend == "endpoint":
         return EndpointModel(args.model, args.base_url, api=args.api, concurrency=args.concurrency)
-    stop = [text.encode("utf-8").decode("unicode_escape") for text in args.stop]
     return PaddleNLPModel.from_pretrained(
         args.model,
         dtype=args.dtype,
         prompt_format=args.prompt_format,
-        stop=stop,
+        stop=args.stop,
         seed=args.seed,
         max_rows=args.max_rows,
         graph=args.graph,
@@ -152,7 +156,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--prompt_format", default="plain", help="paddlenlp: plain, chatml, llama2, chatglm2 or a template"
     )
-    run.add_argument("--stop", nargs="*", default=[], help=r"paddlenlp: further stop strings, e.g. '\nInput:'")
+    run.add_argument(
+        "--stop", nargs="*", default=[], type=_unescaped, help=r"paddlenlp: further stop strings, e.g. '\nInput:'"
+    )
     run.add_argument("--max_rows", type=int, default=32, help="paddlenlp: largest batch")
     run.add_argument("--graph", choices=GRAPHS, default="dygraph", help="paddlenlp: how tokens are decoded")
     run.add_argument("--base_url", default=None, help="endpoint: address up to /chat/completions")

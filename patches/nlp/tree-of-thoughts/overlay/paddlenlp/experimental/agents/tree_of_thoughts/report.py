@@ -155,9 +155,9 @@ def _draw_levels(record: Dict[str, Any], path: str, shown: int) -> None:
     for number, (step, column) in enumerate(zip(steps, columns)):
         top = -(height - len(column)) / 2
         x = number + 1.0
-        axes.text(
-            x, 0.25, "level {}: {} candidates".format(number + 1, len(step["candidates"])), ha="center", fontsize=9
-        )
+        count = len(step["candidates"])
+        head = "level {}: {} candidate{}".format(number + 1, count, "" if count == 1 else "s")
+        axes.text(x, 0.25, head, ha="center", fontsize=9)
         for line, i in enumerate(column):
             places[number, i] = (x, top - line)
         for i in column:
