@@ -24,9 +24,9 @@ NUMBERS = {
     "upscaling": {"steps": 3, "longest_side": 64, "noise_level": 20},
     "image2image": {"steps": 4, "width": 96, "height": 64, "strength": 0.75},
     "dual_guided": {"steps": 3, "width": 96, "height": 64, "text_strength": 0.5},
-    "text2video": {"steps": 2, "width": 96, "height": 64, "frames": 6, "fps": 6},
+    "text2video": {"steps": 2, "width": 64, "height": 64, "frames": 4, "fps": 4},  # seconds of CPU: Paddle's conv3d
 }
-SIZES = {"upscaling": (256, 192), "image2image": (96, 64), "dual_guided": (96, 64), "text2video": (96, 64)}
+SIZES = {"upscaling": (256, 192), "image2image": (96, 64), "dual_guided": (96, 64), "text2video": (64, 64)}
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +74,11 @@ def test_a_tab(user, server, photo, tmp_path, tab):
     assert someone.shown("text2video-gif") == SIZES[tab]
     someone.picture("done")
     with imageio.get_reader(someone.download("text2video-download", tmp_path)) as reader:
-        assert (reader.get_meta_data()["codec"], reader.get_meta_data()["fps"]) == ("h264", 6.0)
+        assert (reader.get_meta_data()["codec"], reader.get_meta_data()["fps"]) == ("h264", 4.0)
         frames = [np.asarray(frame) for frame in reader]
-    assert len(frames) == 6 and frames[0].shape == (64, 96, 3) and np.abs(frames[0].astype(int) - frames[-1]).mean() > 1
+    assert len(frames) == 4 and frames[0].shape == (64, 64, 3) and np.abs(frames[0].astype(int) - frames[-1]).mean() > 1
     with Image.open(someone.download("text2video-download", tmp_path, 1)) as gif:
-        assert (gif.n_frames, gif.size, gif.info["loop"]) == (6, SIZES[tab], 0)
+        assert (gif.n_frames, gif.size, gif.info["loop"]) == (4, SIZES[tab], 0)
 
 
 def test_seeds_and_negative_prompts(user, photo, tmp_path):
@@ -193,9 +193,9 @@ def test_bad_words_and_numbers(user, photo):
 def test_a_killed_server_leaves_nothing_to_the_next(user, server, photo):
     """In mid-run: the worker ends with the page, and the next page removes what the first could not."""
     first = user()
-    fill(first, "text2video", photo, 1, steps=200)
-    first.run("text2video")
-    first.wait("text2video", r"Step \d+ of 200")
+    fill(first, "image2image", photo, 1, steps=200)
+    first.run("image2image")
+    first.wait("image2image", r"Step \d+ of 150")
     assert server.runs()
     alive, folders = server.kill()
     assert alive == [] and len(folders) == 1

@@ -18,6 +18,7 @@ and the lock of a killed one is free.
 """
 
 import atexit
+import contextlib
 import os
 import shutil
 import stat
@@ -65,11 +66,7 @@ class ServerFolder:
 
     def close(self):
         """Removes the folder; calling it twice is fine."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        self._lock.release()
-        for leftover in (self.path + ".lock",):
-            if os.path.exists(leftover) and not os.path.isdir(self.path):
-                os.remove(leftover)
+        _remove(self.path, self._lock)
 
     def _remove_abandoned(self):
         removed = []
@@ -82,9 +79,14 @@ class ServerFolder:
                 lock.acquire(timeout=0)
             except Timeout:
                 continue
-            shutil.rmtree(path, ignore_errors=True)
-            lock.release()
-            if os.path.exists(path + ".lock"):
-                os.remove(path + ".lock")
+            _remove(path, lock)
             removed.append(path)
         return removed
+
+
+def _remove(path, lock):
+    """A folder, then its lock, which nobody else wants any more."""
+    shutil.rmtree(path, ignore_errors=True)
+    lock.release()
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(path + ".lock")
