@@ -175,6 +175,14 @@ def test_the_score_is_cut_off_and_nothing_else(phrase, want):
     assert labelme_file.split_phrase(phrase) == want
 
 
+@pytest.mark.parametrize(
+    ("label", "want"),
+    [("[CLS] red.. [SEP]", "red"), ("dog", "dog"), ("red ball.", "red ball"), ("[CLS]", ""), (" . ", "")],
+)
+def test_labels_lose_what_decoding_leaves(label, want):
+    assert labelling.readable(label) == want
+
+
 def test_the_file_has_labelmes_keys():
     shapes = ordered(blobs(1))
     content = json.loads(labelme_file.dump(labelme_file.label_file(shapes, "猫 1.png", 57, 41)))

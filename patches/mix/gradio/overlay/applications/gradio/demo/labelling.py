@@ -14,6 +14,7 @@
 """Auto label, as it runs in the worker: find objects, make polygons of their masks, write what labelme opens."""
 
 import os
+import re
 import traceback
 
 import numpy as np
@@ -56,7 +57,12 @@ def find_by_appflow(run, image, name):
     run.progress("segmenting", name=name)
     masks = np.asarray(segment(found)["seg_masks"]).reshape(len(found["labels"]), image.height, image.width)
     pairs = [labelme_file.split_phrase(phrase) for phrase in found["labels"]]
-    return [(label.strip(" .") or prompt, score, mask) for (label, score), mask in zip(pairs, masks)]
+    return [(readable(label) or prompt, score, mask) for (label, score), mask in zip(pairs, masks)]
+
+
+def readable(label):
+    """A label without what AppFlow's decoding leaves in it: [CLS], [SEP] and the full stops between labels."""
+    return " ".join(re.sub(r"\[[A-Z]+\]|\.", " ", label).split())
 
 
 def autolabel(run, find=find_by_appflow):
