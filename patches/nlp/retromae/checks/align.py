@@ -1,6 +1,7 @@
 """The port against stored runs of FlagEmbedding and transformers: embeddings, both losses, gradients, five SGD steps, converters.
 
-Float32 and float64. Masks are those that the reference's collator drew, so that nothing is random.
+Float32 and float64. Masks are those that the reference's collator drew, so that nothing is random. `--shapes` names the BGE v1.5 models,
+English and Chinese, that are built at their real size (seeded weights, reference/make_bge_shapes.py); `all` takes some minutes and 5 GB.
 """
 
 import json
@@ -12,6 +13,7 @@ import paddle
 import port
 
 from alignment.record import Recorder, arguments
+from alignment.seeding import seeded
 
 RATES = (("sgd_losses", 0.01), ("sgd_losses_lr1e-3", 0.001))
 RETROMAE_INPUTS = (
@@ -136,6 +138,48 @@ def losses(recorder, reference):
             recorder.add("backward", "contrastive.%s.%s" % (key, name), side.grad, tensors["%s:%s" % (key, name)])
 
 
+def shapes(recorder, reference, names):
+    """BGE at its real sizes: token ids of English and Chinese texts, and embeddings with weights that pass the converter."""
+    from paddlenlp.transformers import BertConfig, BertTokenizer
+    from retriever import EmbeddingModel
+    from retriever.convert import name_table, state_to_paddle
+
+    with open(os.path.join(reference, "bge_shapes.json"), encoding="utf-8") as stream:
+        stored = json.load(stream)
+    tensors = np.load(os.path.join(reference, "bge_shapes.npz"))
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "vocab.txt")
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write("\n".join(stored["vocabulary"]) + "\n")
+        tokenizer = BertTokenizer(path, do_lower_case=True)
+        for number, text in enumerate(stored["english"] + stored["chinese"]):
+            want = tensors["ids"][number][tensors["mask"][number] == 1]
+            recorder.add("forward", "tokenizer.%d" % number, np.array(tokenizer(text)["input_ids"]), want)
+    for name in stored["models"] if names == "all" else names.split(","):
+        settings = stored["models"][name]["config"]
+        count = settings["vocab_size"]
+        config = BertConfig(**settings)
+        model = EmbeddingModel(config)
+        own = model.state_dict()
+        theirs = {}
+        for there, here, transposed in name_table(config.num_hidden_layers):
+            shape = own[here].shape[::-1] if transposed else own[here].shape
+            norm, bias = "LayerNorm" in there, there.endswith("bias")
+            kind = ("norm_bias" if bias else "norm_weight") if norm else "bias" if bias else "linear"
+            theirs[there] = seeded(there, shape, "embedding" if there.endswith("embeddings.weight") else kind)
+        for key, value in state_to_paddle(theirs).items():
+            own[key].set_value(value)
+        model.eval()
+        whole = np.concatenate([[2], seeded("ids", (510,), "int:5:%d" % count), [3]])[None]
+        for key, ids, mask in (("texts", tensors["ids"], tensors["mask"]), ("whole", whole, np.ones_like(whole))):
+            key = "%s.%s" % (name, key)
+            if key in tensors.files:
+                with paddle.no_grad():
+                    got = model(paddle.to_tensor(ids), paddle.to_tensor(mask))
+                recorder.add("forward", key, got, tensors[key])
+                print("%s: largest difference %.1e" % (key, np.abs(got.numpy() - tensors[key]).max()))
+
+
 def converters(recorder, reference):
     """There and back through files: every tensor of the reference, bit by bit, and the copies that it ties."""
     from retriever.convert import convert_to_hf, convert_to_paddle
@@ -164,13 +208,14 @@ def converters(recorder, reference):
 
 
 def main():
-    args = arguments()
+    args = arguments(lambda parser: parser.add_argument("--shapes", default="bge-small-en,bge-small-zh,bge-base-zh"))
     port.use_overlay()
     recorder = Recorder(args.out)
     bge(recorder, args.reference)
     retromae(recorder, args.reference)
     losses(recorder, args.reference)
     converters(recorder, args.reference)
+    shapes(recorder, args.reference, args.shapes)
     recorder.write()
 
 

@@ -101,15 +101,18 @@ def bm25(documents, queries):
 
 class Run:
     def __init__(self, args, budget):
-        from paddlenlp.transformers import BertTokenizer
-
         self.args, self.budget = args, budget
-        self.folder = ENCODERS[args.encoder]()
-        self.tokenizer = BertTokenizer.from_pretrained(self.folder)
+        self.use(ENCODERS[args.encoder]())
         training, self.corpus, self.queries = corpus.splits(budget["test"], budget["extra"])
         self.training = training[: budget["train"]]
         self.metrics = {"training_pairs": len(self.training), "passages": len(self.corpus), "queries": len(self.queries)}
         self.curves = {}
+
+    def use(self, folder):
+        """Start from the checkpoint and the vocabulary in `folder`."""
+        from paddlenlp.transformers import BertTokenizer
+
+        self.folder, self.tokenizer = folder, BertTokenizer.from_pretrained(folder)
 
     def embedder(self, model, length=PASSAGE):
         from retriever import DygraphEncoder, Embedder
@@ -150,7 +153,7 @@ class Run:
             logging_steps=1,
             save_strategy="no",
             disable_tqdm=True,
-            seed=74,
+            seed=getattr(self.args, "seed", 74),
             **kwargs,
         )
 
@@ -184,7 +187,9 @@ class Run:
         rate = 5e-4 if name.startswith("random") else RATES[self.args.encoder][0]
         trainer = EmbeddingTrainer(
             model=model,
-            args=self.arguments(name, EmbeddingTrainingArguments, budget["steps"], budget["batch"], rate, temperature=0.05),
+            args=self.arguments(
+                name, EmbeddingTrainingArguments, budget["steps"], budget["batch"], rate, temperature=0.05, to_static=True
+            ),
             data_collator=GroupCollator(self.tokenizer, QUERY, PASSAGE),
             train_dataset=GroupDataset(self.mined(), group_size=2),
             tokenizer=self.tokenizer,
@@ -203,6 +208,7 @@ class Run:
 
         paddle.seed(74)
         model = RetroMAEForPretraining.from_pretrained(self.folder)
+        paddle.jit.to_static(model, input_spec=model.input_spec(), full_graph=True)  # twice as fast on a CPU
         budget = self.budget
         trainer = Trainer(
             model=model,

@@ -20,6 +20,7 @@ import unittest
 import numpy as np
 import paddle
 import paddle.nn.functional as F
+from sklearn.metrics import label_ranking_average_precision_score, ndcg_score
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
@@ -272,6 +273,19 @@ class TestMetrics(unittest.TestCase):
     def test_grades(self):
         got = retrieval_metrics({"a": ["x", "y"]}, {"a": {"x": 1, "y": 3}}, cutoffs=(10,))
         self.assertAlmostEqual(got["ndcg@10"], (1 + 3 / np.log2(3)) / (3 + 1 / np.log2(3)))
+
+    def test_as_scikit_learn(self):
+        rng = np.random.default_rng(5)
+        for _ in range(20):
+            grades, scores = rng.integers(0, 4, 12), rng.permutation(12)
+            grades[0] = 3
+            ranking = {"q": np.argsort(-scores).tolist()}
+            got = retrieval_metrics(ranking, {"q": dict(enumerate(grades.tolist()))}, cutoffs=(3, 12))
+            for k in (3, 12):
+                self.assertAlmostEqual(got["ndcg@%d" % k], ndcg_score([grades], [scores], k=k))
+            one = np.arange(12) == 7
+            got = retrieval_metrics(ranking, {"q": {7: 1}}, cutoffs=(12,))
+            self.assertAlmostEqual(got["mrr@12"], label_ranking_average_precision_score([one], [scores]))
 
     def test_errors(self):
         for ranking, relevant, message in (

@@ -78,6 +78,18 @@ class TestTrainer(TrainingTest):
         for name in want:
             np.testing.assert_allclose(want[name], direct[name], atol=1e-5 * largest, err_msg=name)
 
+    def test_static_graph_gives_the_same_gradients(self):
+        model = EmbeddingModel(make_config())
+        loss, want = self.gradients(model, 0)
+        static, got = self.gradients(model, 0, to_static=True)
+        self.assertIsInstance(model.forward, paddle.jit.dy2static.program_translator.StaticFunction)
+        self.assertAlmostEqual(static, loss, places=4)
+        largest = max(np.abs(value).max() for value in want.values())
+        for name in want:
+            np.testing.assert_allclose(got[name], want[name], atol=1e-5 * largest, err_msg=name)
+        with self.assertRaisesRegex(ValueError, "does not go with"):
+            self.trainer(model, to_static=True, gradient_cache_chunk=2)
+
     def test_accumulation_scales(self):
         model = EmbeddingModel(make_config())
         loss, want = self.gradients(model, 0)
@@ -103,7 +115,7 @@ class TestTrainer(TrainingTest):
         )
         common = ["--device", "cpu", "--per_device_train_batch_size", "3", "--max_steps", "3", "--logging_steps", "1"]
         self.run_script("run_retromae.py", "--model_name_or_path", path("base"), "--train_file", path("texts.jsonl"),
-                        "--output_dir", path("pretrained"), "--max_length", "16", *common)  # fmt: skip
+                        "--output_dir", path("pretrained"), "--max_length", "16", "--to_static", *common)  # fmt: skip
         self.run_script("run_mine.py", "--model_name_or_path", path("pretrained"), "--train_file", path("train.jsonl"),
                         "--corpus_file", path("corpus.jsonl"), "--output_file", path("mined.jsonl"),
                         "--first", "1", "--last", "5", "--count", "2")  # fmt: skip
@@ -140,35 +152,36 @@ sys.path.insert(0, {folder!r})
 import numpy as np, paddle, paddle.distributed as dist
 from retriever import EmbeddingModel, EmbeddingTrainer
 from retriever.trainer import EmbeddingTrainingArguments
-args = EmbeddingTrainingArguments(output_dir={out!r}, device="cpu", cross_device_negatives=True,
-                                  gradient_cache_chunk=int(sys.argv[1]))
-world, rank = dist.get_world_size(), dist.get_rank()
-model = EmbeddingModel.from_pretrained({model!r})
-trainer = EmbeddingTrainer(model=model, args=args)
-wrapped = trainer._wrap_model(model) if world > 1 else model
-optimizer = paddle.optimizer.SGD(0.05, parameters=[p for p in model.parameters() if not p.stop_gradient])
 batch = np.load({batch!r})
-losses = []
-for _ in range(3):
-    part = {{k: paddle.to_tensor(np.split(batch[k], world)[rank]) for k in batch.files}}
-    losses.append(float(trainer.training_step(wrapped, part)))
-    optimizer.step()
-    optimizer.clear_grad()
-state = {{n: v.numpy() for n, v in model.state_dict().items()}}
-np.savez({out!r} + "/%d_of_%d.npz" % (rank, world), losses=np.array(losses), **state)
+for chunk in map(int, sys.argv[1:]):
+    args = EmbeddingTrainingArguments(output_dir={out!r}, device="cpu", cross_device_negatives=True,
+                                      gradient_cache_chunk=chunk)
+    world, rank = dist.get_world_size(), dist.get_rank()
+    model = EmbeddingModel.from_pretrained({model!r})
+    trainer = EmbeddingTrainer(model=model, args=args)
+    wrapped = trainer._wrap_model(model) if world > 1 else model
+    optimizer = paddle.optimizer.SGD(0.05, parameters=[p for p in model.parameters() if not p.stop_gradient])
+    losses = []
+    for _ in range(3):
+        part = {{k: paddle.to_tensor(np.split(batch[k], world)[rank]) for k in batch.files}}
+        losses.append(float(trainer.training_step(wrapped, part)))
+        optimizer.step()
+        optimizer.clear_grad()
+    state = {{n: v.numpy() for n, v in model.state_dict().items()}}
+    np.savez({out!r} + "/%d_of_%d_by_%d.npz" % (rank, world, chunk), losses=np.array(losses), **state)
 """
 
 
 class TestTwoProcesses(TrainingTest):
     """Two processes with gloo against one process with the joined batch."""
 
-    def run_workers(self, count, chunk, folder):
+    def run_workers(self, count, chunks, folder):
         os.makedirs(folder, exist_ok=True)
         script = os.path.join(self.folder, "worker.py")
         with open(script, "w") as stream:
             stream.write(WORKER.format(folder=FOLDER, out=folder, model=self.model, batch=self.batch))
         launch = ["-m", "paddle.distributed.launch", "--nproc_per_node", str(count), "--log_dir", folder + "/log"]
-        command = [sys.executable] + (launch if count > 1 else []) + [script, str(chunk)]
+        command = [sys.executable] + (launch if count > 1 else []) + [script] + [str(chunk) for chunk in chunks]
         paths = os.pathsep.join([ROOT, os.environ.get("PYTHONPATH", "")])
         env = {
             key: value for key, value in os.environ.items() if not key.startswith(("PADDLE_TRAINER", "CUDA_VISIBLE"))
@@ -182,19 +195,19 @@ class TestTwoProcesses(TrainingTest):
             timeout=300,
         )
         self.assertEqual(done.returncode, 0, done.stdout[-3000:])
-        return [np.load(os.path.join(folder, "%d_of_%d.npz" % (rank, count))) for rank in range(count)]
+        names = ["%d_of_%d_by_%d.npz" % (rank, count, chunk) for chunk in chunks for rank in range(count)]
+        return [np.load(os.path.join(folder, name)) for name in names]
 
     def test_same_losses_and_weights(self):
         self.model = os.path.join(self.folder, "model")
         EmbeddingModel(make_config()).save_pretrained(self.model)
         self.batch = os.path.join(self.folder, "batch.npz")
         np.savez(self.batch, **self.group_batch())
-        (one,) = self.run_workers(1, 0, os.path.join(self.folder, "one"))
+        (one,) = self.run_workers(1, [0], os.path.join(self.folder, "one"))
         self.assertLess(one["losses"][-1], one["losses"][0])
-        for chunk in (0, 2):
-            for got in self.run_workers(2, chunk, os.path.join(self.folder, "two%d" % chunk)):
-                for name in one.files:
-                    np.testing.assert_allclose(got[name], one[name], rtol=1e-4, atol=1e-4, err_msg=name)
+        for got in self.run_workers(2, [0, 2], os.path.join(self.folder, "two")):
+            for name in one.files:
+                np.testing.assert_allclose(got[name], one[name], rtol=1e-4, atol=1e-4, err_msg=name)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@
 
 from dataclasses import dataclass, field
 
+import paddle
 from paddlenlp.trainer import PdArgumentParser, Trainer, TrainingArguments
 from paddlenlp.transformers import BertTokenizer
 from retriever.data import TextDataset, read_jsonl
@@ -34,12 +35,15 @@ class DataArguments:
     max_length: int = field(default=512, metadata={"help": "Tokens a text, with the special ones."})
     encoder_mask_ratio: float = field(default=0.3, metadata={"help": "Share of tokens hidden from the encoder."})
     decoder_mask_ratio: float = field(default=0.5, metadata={"help": "Share hidden from each row of the decoder."})
+    to_static: bool = field(default=False, metadata={"help": "Compile the model to a static graph."})
 
 
 def main():
     data, training = PdArgumentParser((DataArguments, TrainingArguments)).parse_args_into_dataclasses()
     tokenizer = BertTokenizer.from_pretrained(data.model_name_or_path)
     model = RetroMAEForPretraining.from_pretrained(data.model_name_or_path)
+    if data.to_static:
+        paddle.jit.to_static(model, input_spec=model.input_spec(), full_graph=True)
     texts = [row["text"] for row in read_jsonl(data.train_file, ("text",))]
     # Processes must not draw the same masks.
     seed = training.seed + 1000 * training.process_index

@@ -136,3 +136,11 @@ class RetroMAEForPretraining(BertPretrainedModel):
         decoded = self.decoder(query, context, decoder_attention_mask)
         decoder_loss = self.lm_loss(decoded, decoder_labels)
         return encoder_loss + decoder_loss, encoder_loss, decoder_loss
+
+    def input_spec(self):
+        """Arguments of `forward` as one static graph takes them: any batch, any length."""
+        names = "input_ids attention_mask labels decoder_input_ids decoder_attention_mask decoder_labels"
+        return [
+            paddle.static.InputSpec([None] * (3 if name == "decoder_attention_mask" else 2), "int64", name=name)
+            for name in names.split()
+        ]

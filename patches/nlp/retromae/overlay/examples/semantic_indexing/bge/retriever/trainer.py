@@ -38,6 +38,7 @@ class EmbeddingTrainingArguments(TrainingArguments):
         default=0,
         metadata={"help": "Texts a forward pass with the gradient cache (arXiv:2101.06983); 0 turns it off."},
     )
+    to_static: bool = field(default=False, metadata={"help": "Compile the encoder to a static graph."})
 
 
 class EmbeddingTrainer(Trainer):
@@ -49,12 +50,19 @@ class EmbeddingTrainer(Trainer):
     Several processes: with `cross_device_negatives` the loss is that of one process with the joined batch, and so are the
     gradients. The model is called outside the wrapper for data parallel training, and the gradients are joined here: a cached
     step calls the model many times, which that wrapper cannot follow.
+
+    With `to_static` the encoder runs as one static graph for all batch sizes and lengths; losses and gradients are the same.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         if self.args.cross_device_negatives and not self.args.in_batch_negatives:
             raise ValueError("cross_device_negatives needs in_batch_negatives")
+        if self.args.to_static and self.args.gradient_cache_chunk:
+            # Paddle 2.6 frees what the backward pass of a program needs when the program has run without gradients before.
+            raise ValueError("to_static does not go with gradient_cache_chunk; turn one of them off")
+        if self.args.to_static:
+            paddle.jit.to_static(self.model, input_spec=self.model.input_spec(), full_graph=True)
 
     def compute_loss(self, model, inputs, return_outputs=False):
         """The loss with one graph for the whole batch; what the evaluation of Trainer calls."""
