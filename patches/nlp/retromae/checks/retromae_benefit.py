@@ -11,6 +11,7 @@ Then contrastive training with [CLS] on the same pairs, steps and order in every
 masks, the order, dropout and the labelled pairs. `mlm` tells RetroMAE's own part from that of more steps on text of the domain.
 """
 
+import json
 import os
 
 import corpus
@@ -21,7 +22,7 @@ from real_run import PASSAGE, QUERY, Run
 
 from alignment.record import arguments
 
-ARMS = ("none", "mlm", "retromae")
+ARMS = ("none", "retromae", "mlm")
 
 
 def cut_vocabulary(source, target, texts):
@@ -100,6 +101,7 @@ class Benefit(Run):
             tokenizer=self.tokenizer,
         )
         trainer.train()
+        model.forward.rollback()  # from the static graph, for the export
         self.curve(name, trainer)
 
     def encoder(self, folder):
@@ -120,12 +122,19 @@ class Benefit(Run):
                 model = self.encoder(folder)
                 self.contrast(name, model, pairs)
                 self.judge(name, model)
-        self.conclude()
-        self.write()  # what is there stays there if a later seed fails
+                self.write()  # what is there stays there if a later arm fails
 
-    def conclude(self):
+    def join(self, folders):
+        """Figures and curves of runs with other seeds."""
+        for folder in folders:
+            with open(os.path.join(folder, "metrics.json"), encoding="utf-8") as stream:
+                stored = json.load(stream)
+            self.metrics.update(stored["metrics"])
+            self.curves.update(stored["curves"])
+
+    def conclude(self, seeds):
         """Mean and spread over the seeds of each arm, and of the difference of two arms seed by seed."""
-        arms, seeds = self.args.arms.split(","), range(1, self.args.seed + 1)
+        arms = self.args.arms.split(",")
         for end in [""] + [".ft" + pairs for pairs in self.args.pairs.split(",")]:
             values = {a: np.array([self.metrics["%s.%d%s.ndcg@10" % (a, s, end)] for s in seeds]) for a in arms}
             rows = {arm + end: value for arm, value in values.items()}
@@ -142,7 +151,7 @@ class Benefit(Run):
         from matplotlib import pyplot
 
         figure, axes = pyplot.subplots(1, 2, figsize=(11, 4))
-        colours = dict(zip(ARMS, ("tab:gray", "tab:orange", "tab:blue")))
+        colours = dict(zip(ARMS, ("tab:gray", "tab:blue", "tab:orange")))
         for name, losses in self.curves.items():
             arm, tuned = name.split(".")[0], ".ft" in name
             width = max(1, len(losses) // 40)
@@ -160,7 +169,8 @@ class Benefit(Run):
 
 def main():
     def add(parser):
-        parser.add_argument("--seeds", type=int, default=3)
+        parser.add_argument("--seeds", default="1,2,3", help="comma separated")
+        parser.add_argument("--join", nargs="*", help="train nothing; the outputs of runs with these seeds, one or more each")
         parser.add_argument("--arms", default=",".join(ARMS))
         parser.add_argument("--pretrain_steps", type=int, default=1000)
         parser.add_argument("--pretrain_batch", type=int, default=16)
@@ -175,11 +185,17 @@ def main():
     port.use_overlay()
     budget = dict(test=400, extra=400, train=5000, steps=args.steps, batch=args.batch, retromae_batch=args.pretrain_batch)
     run = Benefit(args, budget)
-    texts = [text for pair in corpus.pairs() for text in pair]
-    run.use(cut_vocabulary(run.folder, os.path.join(args.out, "trainer", "start"), texts))
-    run.metrics["vocabulary"] = run.tokenizer.vocab_size
-    for seed in range(1, args.seeds + 1):
-        run.all_arms(seed)
+    seeds = [int(seed) for seed in args.seeds.split(",")]
+    if args.join:
+        run.join(args.join)
+    else:
+        texts = [text for pair in corpus.pairs() for text in pair]
+        run.use(cut_vocabulary(run.folder, os.path.join(args.out, "trainer", "start"), texts))
+        run.metrics["vocabulary"] = run.tokenizer.vocab_size
+        for seed in seeds:
+            run.all_arms(seed)
+    run.conclude(seeds)
+    run.write()
 
 
 if __name__ == "__main__":
