@@ -138,7 +138,8 @@ class Benefit(Run):
         for end in [""] + [".ft" + pairs for pairs in self.args.pairs.split(",")]:
             values = {a: np.array([self.metrics["%s.%d%s.ndcg@10" % (a, s, end)] for s in seeds]) for a in arms}
             rows = {arm + end: value for arm, value in values.items()}
-            rows.update({"retromae-%s%s" % (a, end): values["retromae"] - values[a] for a in arms if a != "retromae"})
+            ours = values.pop("retromae", None)
+            rows.update({"retromae-%s%s" % (arm, end): ours - value for arm, value in values.items() if ours is not None})
             for name, value in rows.items():
                 self.metrics[name + ".mean"] = value.mean()
                 self.metrics[name + ".std"] = value.std(ddof=1) if len(value) > 1 else 0.0
