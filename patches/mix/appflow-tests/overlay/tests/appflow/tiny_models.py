@@ -185,8 +185,9 @@ def sam(root, name):
         encoder_global_attn_indexes=[1],
         input_type="boxs",
     )
-    seed_parameters(SamModel(config)).save_pretrained(folder)
-    SamImageProcessor(size=64).save_pretrained(folder)
+    seed_parameters(SamModel(config), 1).save_pretrained(folder)
+    mean, std = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+    SamImageProcessor(size=64, image_mean=mean, image_std=std).save_pretrained(folder)
     SamPromptProcessor(size=64).save_pretrained(folder)
 
 
