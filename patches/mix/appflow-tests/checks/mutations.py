@@ -109,6 +109,10 @@ def scripts():
         with mock.patch.object(self, "_box_threshold", 0.0):
             return original(self, inputs)
 
+    def no_mean(original, self, images, **options):
+        with mock.patch.object(self, "image_mean", [0.0, 0.0, 0.0]):
+            return original(self, images, **options)
+
     def first_mask(original, self, masks, *rest):
         return original(self, masks[:1], *rest).tile([masks.shape[0], 1, 1, 1])
 
@@ -134,9 +138,7 @@ def scripts():
             "first mask for every box": wrapped(sam.SamProcessor, "postprocess_masks", first_mask),
             "boxes not scaled": wrapped(sam.SamPromptProcessor, "apply_boxes", lambda o, self, boxes, size: boxes),
             "channels swapped": wrapped(sam.SamImageProcessor, "apply_image", lambda o, self, image: o(self, image)[..., ::-1]),
-            "not normalized": wrapped(
-                sam.SamImageProcessor, "preprocess", lambda o, s, images, **k: o(s, images, image_mean=[0, 0, 0], **k)
-            ),
+            "not normalized": wrapped(sam.SamImageProcessor, "preprocess", no_mean),
             "first picture kept": wrapped(
                 SamModel, "full_mask_forward", lambda o, self, img, points: o(self, None if self.set_image else img, points)
             ),
