@@ -66,11 +66,16 @@ def _load(path: Path) -> dict[str, Array]:
 
 
 def _by_stage(rows: list[Comparison]) -> dict[str, dict[str, float]]:
+    """The worst of each stage. A tensor that is zero within its absolute tolerance has no scale to be relative to: it is counted
+    as `zero`, and its error stands in the absolute figures alone (it is judged all the same)."""
     stages: dict[str, dict[str, float]] = {}
     for row in rows:
-        facts = stages.setdefault(row.stage, {"pairs": 0, "max_abs": 0.0, "mean_abs": 0.0, "max_rel": 0.0, "failed": 0})
+        blank = {"pairs": 0, "max_abs": 0.0, "mean_abs": 0.0, "max_rel": 0.0, "zero": 0, "failed": 0}
+        facts = stages.setdefault(row.stage, blank)
+        zero = not row.problem and 0.0 < row.scale <= row.atol
         facts["pairs"] += 1
+        facts["zero"] += zero
         facts["failed"] += bool(row.problem)
-        for name in ("max_abs", "mean_abs", "max_rel"):
+        for name in ("max_abs", "mean_abs", *(() if zero else ("max_rel",))):
             facts[name] = max(facts[name], getattr(row, name))
     return stages
