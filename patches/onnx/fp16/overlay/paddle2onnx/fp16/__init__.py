@@ -108,6 +108,11 @@ def export(model_file,
 
 def _native(program, model_file, params_file, options, fp32_io):
     """By a core that has FP16 types; (bytes, report)."""
+    if params_file:  # the core reads on behind the end of a file
+        with open(params_file, "rb") as file:
+            for _ in programs.parameters(file.read(),
+                                         programs.saved_names(program)):
+                pass
     data, text = run(model_file, params_file, options)
     if options["verbose"]:
         print(text)

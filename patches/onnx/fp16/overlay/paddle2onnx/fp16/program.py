@@ -163,18 +163,20 @@ def lower(program):
     return lowered
 
 
-def lower_params(data, names):
-    """Lower a combined parameter file.
+def parameters(data, names):
+    """Walk through a combined parameter file.
 
     Args:
         data (bytes): content of the file, parameters one after another.
         names (list): their names, in the order of the file.
 
-    Returns:
-        the file with FP32 in place of FP16, and {name: FP16 array} of those
-        that were lowered.
+    Yields:
+        (name, TensorDesc, start of the entry, start and end of its values).
+
+    Raises:
+        ValueError: the file does not hold these parameters.
     """
-    out, halves, at = [], {}, 0
+    at = 0
     for name in names:
         if at >= len(data):
             raise ValueError("the parameter file ends before '%s'" % name)
@@ -190,20 +192,32 @@ def lower_params(data, names):
         end = at + count * _ITEM_SIZE[desc.data_type]
         if end > len(data):
             raise ValueError("the parameter file ends inside '%s'" % name)
-        if desc.data_type != FP16:
-            out.append(data[start:end])
-        else:
-            value = np.frombuffer(data[at:end], np.float16)
-            halves[name] = value.reshape(tuple(desc.dims))
-            desc.data_type = FP32
-            head = desc.SerializeToString()
-            out.append(struct.pack("<IQIi", 0, 0, 0, len(head)))
-            out.append(head)
-            out.append(value.astype(np.float32).tobytes())
+        yield name, desc, start, at, end
         at = end
     if at != len(data):
         raise ValueError("%d bytes are left after the last parameter" %
                          (len(data) - at))
+
+
+def lower_params(data, names):
+    """Lower a combined parameter file; arguments and errors of parameters().
+
+    Returns:
+        the file with FP32 in place of FP16, and {name: FP16 array} of those
+        that were lowered.
+    """
+    out, halves = [], {}
+    for name, desc, start, at, end in parameters(data, names):
+        if desc.data_type != FP16:
+            out.append(data[start:end])
+            continue
+        value = np.frombuffer(data[at:end], np.float16)
+        halves[name] = value.reshape(tuple(desc.dims))
+        desc.data_type = FP32
+        head = desc.SerializeToString()
+        out.append(struct.pack("<IQIi", 0, 0, 0, len(head)))
+        out.append(head)
+        out.append(value.astype(np.float32).tobytes())
     return b"".join(out), halves
 
 
