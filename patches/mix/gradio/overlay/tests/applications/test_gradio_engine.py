@@ -125,11 +125,14 @@ def test_a_full_line(engine):
 def test_cancel_of_one_user_leaves_the_other_alone(engine):
     mine = engine.submit("me", "count", {"steps": 200}, "")
     wait_for_step(engine, mine)
-    yours = engine.submit("you", "count", {"steps": 2, "word": "yours"}, "")
+    yours = engine.submit("you", "count", {"steps": 10, "word": "yours"}, "")
     waiting = engine.submit("me", "count", {"steps": 2}, "")
     start = time.monotonic()
     engine.cancel(lambda owner: owner == "me")
-    for job in (mine, waiting, yours):
+    follow(engine, mine)
+    wait_for_step(engine, yours)
+    engine.cancel(lambda owner: owner == "me")  # what runs now is not mine
+    for job in (waiting, yours):
         follow(engine, job)
     assert time.monotonic() - start < 5
     assert (mine.problem.key, waiting.problem.key) == ("cancelled", "cancelled")
