@@ -1,17 +1,21 @@
-"""Train a task for some steps in one mode and write its losses: dygraph, whole-graph static (AST), or SOT."""
+"""Train a task for some steps in a mode and write its losses: dygraph, whole-graph static (AST), or SOT."""
 
 import argparse
 import math
 import os
 import random
+import re
+import sys
 import time
+import traceback
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Optional, Sequence
 
 import numpy as np
 
 from .record import write_json
-from .static_proof import StaticProof, prepare_environment
+from .static_proof import StaticProof, clean_reason, prepare_environment, short_path
+from .worker import fork_bound, serve
 
 MODES = ("dygraph", "ast", "sot")
 
@@ -51,6 +55,16 @@ def seed_everything(seed: int) -> None:
     paddle.seed(seed)
 
 
+def cast(model: Any, dtype: str) -> None:
+    """Parameters and floating-point buffers of `model` in `dtype`; `Layer.to` would cast indices as well."""
+    layers = model.sublayers(include_self=True)
+    whole = [(layer, name, value) for layer in layers for name, value in layer._buffers.items() if value is not None]
+    model.to(dtype=dtype)
+    for layer, name, value in whole:
+        if not value.is_floating_point():
+            layer._buffers[name] = value
+
+
 def to_static(task: Task, mode: str) -> Any:
     """The model of `task` in `mode`, by the suite's own switch where the task brings one."""
     if mode == "dygraph":
@@ -71,22 +85,24 @@ def train(task: Task, mode: str, steps: int, seed: int = 0) -> Dict[str, Any]:
     prepare_environment(mode)
     model = to_static(task, mode)
     optimizers = list(task.optimizer) if isinstance(task.optimizer, (list, tuple)) else [task.optimizer]
-    losses, milliseconds = [], []  # type: List[float], List[float]
+    losses, milliseconds, busy = [], [], []  # type: List[float], List[float], List[float]
     seed_everything(seed)  # again: building the model took random numbers
     with StaticProof() as proof:
         for step in range(steps):
             batch = task.batches(step)
-            start = time.perf_counter()
+            start, start_busy = time.perf_counter(), time.process_time()
             losses.append(_step(task, model, optimizers, batch))
             if task.after_step is not None:
                 task.after_step(model, step)
             milliseconds.append((time.perf_counter() - start) * 1e3)
+            busy.append((time.process_time() - start_busy) * 1e3)
     return {
         "mode": mode,
         "steps": steps,
         "seed": seed,
         "losses": losses,
         "ms_per_step": milliseconds,
+        "cpu_ms_per_step": busy,
         "paddle": paddle.__version__,
         "static": None if mode == "dygraph" else proof.summary(),
     }
@@ -116,23 +132,73 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser()
     options.add_argument("--out", required=True)
     options.add_argument("--reference", default=None)
-    options.add_argument("--mode", required=True, choices=MODES)
+    options.add_argument("--mode", required=True, nargs="+", choices=MODES)
     options.add_argument("--steps", type=int, default=50)
     options.add_argument("--seed", type=int, default=0)
     return options
 
 
-def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Task]) -> Dict[str, Any]:
-    """Build the task, train it, write `<mode>.json`. `args` comes from `parser()`, with options of the script added."""
+def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Task]) -> None:
+    """Build the task, train it in each mode, write `<mode>.json`. `args` comes from `parser()`, with options of the script added.
+
+    Several modes start from the one task: each trains in a process of its own, forked from this one, so that imports and
+    construction are paid once. A static mode that fails writes `<mode>.failed.json` and does not stop the next one.
+    """
     os.makedirs(args.out, exist_ok=True)
-    prepare_environment(args.mode)
+    prepare_environment(args.mode[0])
     seed_everything(args.seed)
-    result = train(build(args), args.mode, args.steps, args.seed)
+    task = build(args)
+    if len(args.mode) == 1:
+        _train_and_write(args, task, args.mode[0])
+        return
+    for mode in args.mode:
+        child = fork_bound()
+        if child == 0:
+            os._exit(_in_child(args, task, mode))
+        status = os.waitpid(child, 0)[1]
+        if os.WIFSIGNALED(status):
+            _write_failure(args, mode, "ended by signal %d" % os.WTERMSIG(status), [])
+        if status != 0 and mode == "dygraph":
+            break  # nothing to compare with
+
+
+def _in_child(args: argparse.Namespace, task: Task, mode: str) -> int:
+    try:
+        _train_and_write(args, task, mode)
+        return 0
+    except BaseException as error:  # whatever a model raises is this mode's result
+        traceback.print_exc()
+        frames = [(f.filename, f.lineno, f.name) for f in traceback.extract_tb(error.__traceback__)]
+        frames += re.findall(r'File "([^"]+)", line (\d+), in (\w+)', str(error))  # the source of code that paddle converted
+        places = ["%s:%s %s" % (short_path(f[0]), f[1], f[2]) for f in frames if f[0].startswith(os.getcwd() + os.sep)][-2:]
+        _write_failure(args, mode, "%s: %s" % (type(error).__name__, clean_reason(error)), places)
+        return 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def _write_failure(args: argparse.Namespace, mode: str, last: str, places: Sequence[str]) -> None:
+    write_json(os.path.join(args.out, mode + ".failed.json"), {"last": last, "places": list(places)})
+
+
+def _train_and_write(args: argparse.Namespace, task: Task, mode: str) -> None:
+    result = train(task, mode, args.steps, args.seed)
     result["losses"] = [value if math.isfinite(value) else None for value in result["losses"]]  # JSON has no nan
-    write_json(os.path.join(args.out, args.mode + ".json"), result)
-    return result
+    write_json(os.path.join(args.out, mode + ".json"), result)
 
 
-def main(build: Callable[[argparse.Namespace], Task], options: Optional[argparse.ArgumentParser] = None) -> None:
-    """The whole check script: `build(arguments)` gives the task."""
-    run((options or parser()).parse_args(), build)
+def main(
+    build: Callable[[argparse.Namespace], Task],
+    options: Optional[argparse.ArgumentParser] = None,
+    warm: Optional[Callable[[], Any]] = None,
+) -> None:
+    """The whole check script: `build(arguments)` gives the task. With `--worker` it stays and takes jobs (`worker.serve`), after
+    `warm()` has imported what every job needs."""
+    options = options or parser()
+    if sys.argv[1:] != ["--worker"]:
+        run(options.parse_args(), build)
+        return
+    if warm is not None:
+        warm()
+    serve(lambda words: run(options.parse_args(words), build))

@@ -266,17 +266,22 @@ def new(
 def sweep(
     change_id: Id,
     jobs: Jobs = JOBS,
-    failed: Annotated[bool, typer.Option("--failed", help="run the reds again")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="run the reds again; those whose losses depart, in float64")] = False,
     shard: Annotated[str, typer.Option(help="i/n")] = "1/1",
     rows: Annotated[Optional[list[str]], typer.Option("--row", help="only these")] = None,
+    modes: Annotated[Optional[list[str]], typer.Option("--mode", help="dygraph and only these: ast, sot")] = None,
     steps: int = 50,
     ray: Annotated[str, typer.Option(metavar="ADDRESS", help="a ray cluster, or local")] = "",
+    only_list: Annotated[bool, typer.Option("--list", help="only write the list of models from what is measured")] = False,
     base: Base = None,
     paddle: Paddle = "2.6",
     as_json: Json = False,
 ) -> int:
-    """Every row of models.toml through the change's script; resumable; writes evidence/rows.jsonl."""
-    limits = sweeps.Limits(jobs=jobs, steps=steps, failed_only=failed, shard=shard, only=tuple(rows or ()), paddle=paddle, ray=ray)
+    """Every row of models.toml through the change's script; resumable; writes evidence/rows.jsonl and the list of models."""
+    if only_list:
+        return session.write_list(change_id, Console(as_json))
+    only, chosen = tuple(rows or ()), tuple(modes or ())
+    limits = sweeps.Limits(jobs=jobs, steps=steps, failed_only=failed, shard=shard, only=only, modes=chosen, paddle=paddle, ray=ray)
     return session.sweep(change_id, limits, base, Console(as_json))
 
 

@@ -42,7 +42,7 @@ class Console:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=self._rich, transient=True) as bar:
+        with Progress(*columns, console=self._rich, transient=True, speed_estimate_period=86400) as bar:  # a row may take minutes
             bar.add_task(title, total=total)
             self._progress = bar
             try:

@@ -51,13 +51,42 @@ def ensure(house: House, suite: Suite, paddle: str) -> Path:
     return python
 
 
-def _make(target: Path, python: Path, lock: Path) -> None:
-    uv = Path(sys.executable).parent / "uv"
-    words: list[str | Path] = ["pip", "install", "-q", "--no-deps", "--require-hashes", "--python", python, "-r", lock]
+def ensure_packages(house: House, python: Path, lock: Path) -> Path:
+    """A directory with the packages of a hashed lock that one change needs beside its suite's environment."""
+    target = house.cache / "envs" / f"{lock.stem}-{key_of(lock)}"
+    mark = target / "forklift-complete"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        if not mark.is_file():
+            shutil.rmtree(target, ignore_errors=True)
+            _install(python, lock, "--target", target)
+            mark.write_text("made from " + lock.name + "\n")
+    return target
+
+
+def _install(python: Path, lock: Path, *more: str | Path) -> None:
+    words: list[str | Path] = ["pip", "install", "-q", "--no-deps", "--require-hashes", "--python", python, *more, "-r", lock]
+    # the machine's own certificates, so that a company's proxy is trusted as pip trusts it
+    env = {"UV_LINK_MODE": "hardlink", "UV_SYSTEM_CERTS": "1", **os.environ}
     try:
-        shell.run([uv, "venv", "-q", "--python", sys.executable, target])
-        # the machine's own certificates, so that a company's proxy is trusted as pip trusts it
-        shell.run([uv, *words], timeout=1800, env={"UV_LINK_MODE": "hardlink", "UV_SYSTEM_CERTS": "1", **os.environ})
+        shell.run([_uv(), *words], timeout=1800, env=env)
+    except ForkliftError as failed:
+        raise ForkliftError(
+            "the packages could not be installed",
+            [("lock", lock), *failed.facts],
+            "check the network and the free space on disk, then run the command again",
+            Reason.ENV_FAILED,
+        ) from failed
+
+
+def _uv() -> Path:
+    return Path(sys.executable).parent / "uv"
+
+
+def _make(target: Path, python: Path, lock: Path) -> None:
+    try:
+        shell.run([_uv(), "venv", "-q", "--python", sys.executable, target])
+        _install(python, lock)
         packages = next((target / "lib").glob("python3*/site-packages"))
         (packages / "zz_zlib_first.pth").write_text(_ZLIB_FIRST)
         shell.run([python, "-c", "import numpy"])

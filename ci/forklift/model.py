@@ -138,7 +138,8 @@ class CheckSpec(Manifest, frozen=True):
 
 
 class SweepSpec(Manifest, frozen=True):
-    """[sweep] of change.toml: the script that runs one row, the limits of a row, and the rows that are checks as well."""
+    """[sweep] of change.toml: the script that runs one row, the limits of a row, the rows that are checks as well,
+    a hashed lock of packages that the suite's environment lacks, and the documents of the change that hold the list of models."""
 
     script: str
     rows: str = "models.toml"
@@ -146,6 +147,8 @@ class SweepSpec(Manifest, frozen=True):
     timeout_s: int = 300
     memory_gb: float = 8.0
     ci_rows: list[str] = []
+    packages: str = ""
+    documents: list[str] = []
 
 
 class ChangeFile(Manifest, frozen=True):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from filelock import FileLock
 
-from forklift import bundle, changes, environment, guard, pipeline, shell, status, suites, worktree
+from forklift import bundle, changes, environment, guard, pipeline, shell, status, suites, sweep_list, worktree
 from forklift import sweep as sweeps
 from forklift import workspace as workspaces
 from forklift.console import Console
@@ -72,13 +73,26 @@ def sweep(change_id: str, limits: sweeps.Limits, base: BaseKind | None, console:
         built, _ = pipeline.build(here, change, pipeline.Options(base=base))
         # a tree of its own: a check of a later state of the change drops the earlier trees of its name
         tree, _ = workspaces.lay_out(here, built.base, built.head, built.tree, f"{change_id}-sweep")
+        target = change.directory / "evidence" / ("rows.jsonl" if limits.paddle == "2.6" else f"rows-paddle{limits.paddle}.jsonl")
+
+        def tell(row: dict[str, Any]) -> None:
+            console.row(row)
+            with FileLock(here.cache / "locks" / f"{change_id}-evidence.lock"):  # another shard may write at the same moment
+                sweeps.write_evidence(target, [row])
+
         with console.progress(change_id, len(sweeps.rows(built, change.file.sweep, limits))):
-            found = sweeps.run(here, built, tree, change.file.sweep, limits, console.row)
-    with FileLock(here.cache / "locks" / f"{change_id}-evidence.lock"):  # shards may end at the same moment
-        sweeps.write_evidence(change.directory / "evidence" / "rows.jsonl", found)
+            found = sweeps.run(here, built, tree, change.file.sweep, limits, tell)
     counts = {word: sum(row["outcome"] == word for row in found) for word in ("equal", "close", "failed")}
     console.say(f"{change_id}: {len(found)} rows, " + ", ".join(f"{count} {word}" for word, count in counts.items()))
     return 1 if counts["failed"] or not found else 0
+
+
+def write_list(change_id: str, console: Console) -> int:
+    """The list of models of a change from its evidence."""
+    here = house()
+    for target in sweep_list.write(changes.find(here, change_id), here.root):
+        console.say(_short(here, target))
+    return 0
 
 
 def self_test(here: House, suite: Suite, paddle: str) -> int:

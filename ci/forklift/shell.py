@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from forklift.errors import ForkliftError, Reason
 
@@ -129,6 +130,50 @@ def run(
             "free space (make clean removes .cache/), then again" if full else f"read {log}" if log else "",
         )
     return done
+
+
+class Worker:
+    """A process that stays and answers requests, one JSON object a line (ci/alignment/worker.py)."""
+
+    def __init__(self, argv: Sequence[str | Path], cwd: Path, env: Mapping[str, str], log: Path, memory_gb: float) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as errors:
+            self._process = subprocess.Popen(
+                [*_BOUNDED, str(int(memory_gb * 2**20)), *map(str, argv)],
+                cwd=cwd,
+                env=dict(env),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+        _running.add(self._process.pid)
+
+    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer; {} where the worker itself has ended."""
+        _refuse_when_stopping()
+        assert self._process.stdin and self._process.stdout
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = b""
+        _refuse_when_stopping()
+        return json.loads(line) if line else {}
+
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End it and whatever it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                stream.close() if stream else None
+        self._process.wait()
+        _running.discard(self._process.pid)
 
 
 def run_bytes(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> bytes:

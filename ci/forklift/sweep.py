@@ -1,10 +1,17 @@
-"""Many rows (one model each) through one script, each row and mode in its own process; resumable after any kill."""
+"""Many rows (one model each) through one script, each row in its own process; resumable after any kill."""
 
 from __future__ import annotations
 
+import contextlib
+import datetime
+import hashlib
+import os
 import re
+import shutil
+import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +19,7 @@ import msgspec
 
 from forklift import environment, shell, suites
 from forklift.checks.loss_consistency import judge
-from forklift.errors import ForkliftError, Reason, UsageError, nearest
+from forklift.errors import Reason, UsageError, nearest
 from forklift.files import write_whole
 from forklift.model import FeatureBranch, SweepSpec
 from forklift.paths import House
@@ -20,17 +27,18 @@ from forklift.paths import House
 EQUAL, CLOSE = 1e-5, 1e-3
 
 
+# keys of a row that no run depends on
+_PROSE = ("class", "file", "group", "why")
+
+
 class ModelRow(msgspec.Struct, frozen=True):
-    """One row of models.toml; `options` are the script's own."""
+    """One row of models.toml. `skip` says why it is not run, `edits` which edits of the change are there for it alone;
+    the other keys are the script's own."""
 
     id: str
-    options: dict[str, Any] = {}
-
-
-class RowsFile(msgspec.Struct, frozen=True):
-    """models.toml."""
-
-    row: list[ModelRow]
+    skip: str = ""
+    edits: tuple[str, ...] = ()
+    keys: dict[str, Any] = {}
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,13 +49,36 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     failed_only: bool = False
     shard: str = "1/1"
     only: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
     paddle: str = "2.6"
     ray: str = ""
 
 
+def read_rows(path: Path) -> list[ModelRow]:
+    """Every row of models.toml."""
+    found = suites.decode(path, dict[str, list[dict[str, Any]]])["row"]
+    for keys in found:
+        if not keys.get("id"):
+            raise UsageError("a row without an id", [("file", path), ("row", keys)], "give it one")
+    reasons = [keys.get("untrainable") or keys.get("pending") or "" for keys in found]
+    return [ModelRow(keys["id"], reason, tuple(keys.get("edits", ())), keys) for keys, reason in zip(found, reasons, strict=True)]
+
+
+def key(branch: FeatureBranch, row: ModelRow, every: list[ModelRow]) -> str:
+    """What a stored result of `row` depends on: its base, its keys, and the edits, save those that are there for other rows."""
+    others = {path for other in every for path in other.edits} - set(row.edits)
+    edits = branch.change.directory / "edits"
+    patches = [
+        path for path in sorted(edits.rglob("*.patch")) if path.relative_to(edits).as_posix()[: -len(".patch")] not in others
+    ]
+    keys = {name: value for name, value in row.keys.items() if name not in _PROSE}
+    parts = [branch.base.tree.encode(), msgspec.json.encode(keys, order="sorted"), *(path.read_bytes() for path in patches)]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
 def rows(branch: FeatureBranch, spec: SweepSpec, limits: Limits) -> list[ModelRow]:
     """The rows of this shard. A row's shard depends on its id alone, so that shards of different runs agree."""
-    found = suites.decode(branch.change.directory / spec.rows, RowsFile).row
+    found = read_rows(branch.change.directory / spec.rows)
     match = re.fullmatch(r"(\d+)/(\d+)", limits.shard)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise UsageError(f"--shard {limits.shard!r} is not i/n", [("want", "1/4 ... 4/4")], "--shard 1/4")
@@ -63,18 +94,63 @@ def rows(branch: FeatureBranch, spec: SweepSpec, limits: Limits) -> list[ModelRo
 def run(
     house: House, branch: FeatureBranch, tree: Path, spec: SweepSpec, limits: Limits, tell: Callable[[dict[str, Any]], None]
 ) -> list[dict[str, Any]]:
-    """Run what is not done yet; one result a row, sorted by id. A killed sweep loses at most the modes in flight."""
+    """Run what is not done yet; one result a row, sorted by id. A killed sweep loses at most the rows in flight."""
     todo = rows(branch, spec, limits)
+    every = read_rows(branch.change.directory / spec.rows)
     python = environment.ensure(house, branch.base.suite, limits.paddle)
     place = house.cache / "sweep" / branch.change.id / f"{branch.base.kind}-{limits.paddle}"
 
-    def one(row: ModelRow) -> dict[str, Any]:
-        return _row(house, branch, tree, python, place / row.id, spec, limits, row)
+    threads = max(1, shell.cores() // max(1, limits.jobs))
+    env = environment.variables(house, tree, branch.base.suite, branch.base.kind, limits.paddle, threads)
+    if spec.packages:
+        extra = environment.ensure_packages(house, python, branch.change.directory / spec.packages)
+        env["PYTHONPATH"] += f"{os.pathsep}{extra}"
+    words: list[str | Path] = [python, branch.change.directory / spec.script, "--worker"]
+
+    def one(row: ModelRow, workers: Workers) -> dict[str, Any]:
+        return Runner(branch, workers, place / row.id, spec, limits, row, key(branch, row, every)).result()
+
+    def remote(row: ModelRow) -> dict[str, Any]:
+        with Workers(words, tree, env, place, spec.memory_gb) as workers:
+            return one(row, workers)
 
     if limits.ray:
-        return sorted(_on_ray(limits.ray, one, todo, tell), key=lambda result: result["id"])
-    done = shell.in_threads(limits.jobs, lambda row: _told(one(row), tell), todo)
+        return sorted(_on_ray(limits.ray, remote, todo, tell), key=lambda result: result["id"])
+    with Workers(words, tree, env, place, spec.memory_gb) as workers:
+        done = shell.in_threads(limits.jobs, lambda row: _told(one(row, workers), tell), todo)
     return sorted(done, key=lambda result: result["id"])
+
+
+class Workers:
+    """Processes that have imported the suite and fork one process a row; as many as there are rows at the same time."""
+
+    def __init__(self, words: list[str | Path], cwd: Path, env: dict[str, str], place: Path, memory_gb: float) -> None:
+        self._words, self._cwd, self._env, self._place, self._memory_gb = words, cwd, env, place, memory_gb
+        self._idle: list[shell.Worker] = []
+        self._all: list[shell.Worker] = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for worker in self._all:
+            worker.close()
+
+    def _start(self) -> shell.Worker:
+        log = self._place / f"worker-{os.getpid()}-{len(self._all)}.log"
+        self._all.append(shell.Worker(self._words, self._cwd, self._env, log, self._memory_gb))
+        return self._all[-1]
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[shell.Worker]:
+        """A worker for one request; one that has ended is not used again."""
+        with self._lock:
+            worker = self._idle.pop() if self._idle else self._start()
+        yield worker
+        if worker.alive():
+            with self._lock:
+                self._idle.append(worker)
 
 
 def _told(result: dict[str, Any], tell: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -104,81 +180,157 @@ def _on_ray(
         ray.shutdown()
 
 
-def _row(
-    house: House, branch: FeatureBranch, tree: Path, python: Path, out: Path, spec: SweepSpec, limits: Limits, row: ModelRow
-) -> dict[str, Any]:
-    verdict = out / "row.json"
-    if verdict.is_file():
-        stored = msgspec.json.decode(verdict.read_bytes())
-        if stored["steps"] == limits.steps and not (limits.failed_only and stored["outcome"] not in ("equal", "close")):
-            return stored
-        for mode in spec.modes:
-            (out / f"{mode}.json").unlink(missing_ok=True)
-    runs: dict[str, Any] = {}
-    for mode in spec.modes:
-        runs[mode] = _mode(house, branch, tree, python, out, spec, limits, row, mode)
-        if "error" in runs[mode] and mode == spec.modes[0]:
-            break  # nothing to compare with
-    result = summarise(row.id, runs, limits.steps, branch.base.kind, limits.paddle)
-    write_whole(verdict, msgspec.json.encode(result))
-    return result
+@dataclass(frozen=True)
+class Runner:
+    """One row: what runs it, and where its files are."""
 
+    branch: FeatureBranch
+    workers: Workers
+    out: Path
+    spec: SweepSpec
+    limits: Limits
+    row: ModelRow
+    key: str
 
-def _mode(
-    house: House,
-    branch: FeatureBranch,
-    tree: Path,
-    python: Path,
-    out: Path,
-    spec: SweepSpec,
-    limits: Limits,
-    row: ModelRow,
-    mode: str,
-) -> dict[str, Any]:
-    done = out / f"{mode}.json"
-    if not done.is_file() or len(msgspec.json.decode(done.read_bytes())["losses"]) != limits.steps:
-        done.unlink(missing_ok=True)
-        threads = max(1, shell.cores() // max(1, limits.jobs))
-        env = environment.variables(house, tree, branch.base.suite, branch.base.kind, limits.paddle, threads)
-        script = branch.change.directory / spec.script
-        words: list[str | Path] = [python, script, "--row", row.id, "--mode", mode, "--steps", str(limits.steps), "--out", out]
+    def result(self) -> dict[str, Any]:
+        """The stored result where nothing that it depends on has changed, else a new one."""
+        verdict, mark = self.out / "row.json", self.out / "key"
+        if not mark.is_file() or mark.read_text() != f"{self.key} {self.limits.steps}":
+            shutil.rmtree(self.out, ignore_errors=True)
+            self.out.mkdir(parents=True)
+            write_whole(mark, f"{self.key} {self.limits.steps}".encode())
+        if verdict.is_file():
+            stored: dict[str, Any] = msgspec.json.decode(verdict.read_bytes())
+            missing = not stored["problem"] and set(self._wanted()) - {"dygraph", *stored["modes"]}
+            if not missing and (not self.limits.failed_only or stored["outcome"] in ("equal", "close")):
+                return stored
+            if missing:
+                result = self._measured()
+                write_whole(verdict, msgspec.json.encode(result))
+                return result
+            if _apart(stored) and stored["dtype"] == "float32" and "float64" not in stored:
+                result = self._in_float64(stored)
+                write_whole(verdict, msgspec.json.encode(result))
+                return result
+            for file in self.out.rglob("*.json"):
+                file.unlink()
+        result = self._skipped() if self.row.skip else self._measured()
+        write_whole(verdict, msgspec.json.encode(result))
+        return result
+
+    def _facts(self, dtype: str) -> dict[str, Any]:
+        facts = {"id": self.row.id, "base": self.branch.base.kind, "paddle": self.limits.paddle, "steps": self.limits.steps}
+        return {**facts, "dtype": dtype, "date": datetime.date.today().isoformat(), "key": self.key}
+
+    def _skipped(self) -> dict[str, Any]:
+        return {**self._facts(""), "outcome": "failed", "problem": f"not run: {self.row.skip}", "losses": {}, "modes": {}}
+
+    def _measured(self) -> dict[str, Any]:
+        dtype = str(self.row.keys.get("dtype", "float32"))
+        return {**self._facts(dtype), **summarise(self._modes(dtype, self._wanted()), self.limits.steps)}
+
+    def _wanted(self) -> list[str]:
+        """The modes that the command line asks for, and those that an earlier run has measured."""
+        asked = ("dygraph", *self.limits.modes) if self.limits.modes else self.spec.modes
+        return [mode for mode in self.spec.modes if mode in asked or (self.out / f"{mode}.json").is_file()]
+
+    def _in_float64(self, first: dict[str, Any]) -> dict[str, Any]:
+        """Rounding can grow beyond any bound within 50 steps: whether the programs differ, or only the rounding, float64 shows."""
+        modes = [mode for mode in self.spec.modes if mode == "dygraph" or mode in _apart(first)]
+        control = summarise(self._modes("float64", modes), self.limits.steps)
+        if control["problem"]:
+            return {**first, "float64": {name: control[name] for name in ("problem", "places") if name in control}}
+        return {**self._facts("float64"), **with_rest(control, first), "float32": _gaps(first)}
+
+    def _modes(self, dtype: str, modes: Sequence[str]) -> dict[str, Any]:
+        """Train what has no result yet, all modes in one process of the script."""
+        out = self.out if dtype == self.row.keys.get("dtype", "float32") else self.out / dtype
         out.mkdir(parents=True, exist_ok=True)
-        log = out / f"{mode}.log"
-        try:
-            ended = shell.run(words, cwd=tree, env=env, timeout=spec.timeout_s, log=log, check=False, memory_gb=spec.memory_gb)
-        except ForkliftError as problem:
-            return {"error": (problem.reason or Reason.SCRIPT_FAILED).value, "last": problem.what}
-        if ended.status != 0 or not done.is_file():
-            reason = Reason.OUT_OF_MEMORY if "MemoryError" in ended.stdout or ended.status == -9 else Reason.SCRIPT_FAILED
-            return {"error": reason.value, "last": (ended.tail.splitlines() or [f"status {ended.status}"])[-1][:300]}
-    return msgspec.json.decode(done.read_bytes())
+        missing = [mode for mode in modes if not (out / f"{mode}.json").is_file()]
+        ended = self._script(out, dtype, missing) if missing else {}
+        runs = {mode: _read(out, mode, self.limits.steps) or ended for mode in modes}
+        return {mode: found or {"error": Reason.SCRIPT_FAILED.value, "last": "no result"} for mode, found in runs.items()}
+
+    def _script(self, out: Path, dtype: str, modes: Sequence[str]) -> dict[str, Any]:
+        words = ["--row", self.row.id, "--steps", str(self.limits.steps), "--out", str(out), "--dtype", dtype, "--mode", *modes]
+        log = out / "log"
+        log.unlink(missing_ok=True)
+        with self.workers.one() as worker:
+            answer = worker.ask({"argv": words, "log": str(log), "timeout_s": self.spec.timeout_s})
+        if answer.get("timed_out"):
+            return {"error": Reason.TIMEOUT.value, "last": f"timed out after {self.spec.timeout_s} s"}
+        if answer.get("status") == 0:
+            return {}
+        text = log.read_text(errors="replace") if log.is_file() else ""
+        reason = Reason.OUT_OF_MEMORY if "MemoryError" in text or answer.get("status") == -9 else Reason.SCRIPT_FAILED
+        return {"error": reason.value, "last": (text.strip().splitlines() or [f"status {answer.get('status')}"])[-1][:300]}
 
 
-def summarise(row_id: str, runs: dict[str, Any], steps: int, base: str, paddle: str) -> dict[str, Any]:
+def _apart(result: dict[str, Any]) -> list[str]:
+    """The modes that ran, but whose losses are not those of dygraph."""
+    return [mode for mode, facts in result["modes"].items() if facts["outcome"] == "failed" and facts.get("departs_at")]
+
+
+def _read(out: Path, mode: str, steps: int) -> dict[str, Any]:
+    """What the script wrote about a mode: its run, or how it failed; nothing where it did neither."""
+    done, failed = out / f"{mode}.json", out / f"{mode}.failed.json"
+    if done.is_file():
+        run: dict[str, Any] = msgspec.json.decode(done.read_bytes())
+        return run
+    if failed.is_file():
+        return {"error": Reason.SCRIPT_FAILED.value, **msgspec.json.decode(failed.read_bytes())}
+    return {}
+
+
+def summarise(runs: dict[str, Any], steps: int) -> dict[str, Any]:
     """equal (<= 1e-5), close (<= 1e-3) or failed, from the best static mode; every mode with its own verdict."""
-    reference = runs.get("dygraph", {"error": "not run"})
+    reference = runs.get("dygraph", {"error": "not run", "last": ""})
     modes: dict[str, Any] = {}
     for mode, found in runs.items():
         if mode == "dygraph" or "error" in reference:
             continue
         if "error" in found:
-            modes[mode] = {"outcome": "failed", "problem": f"{found['error']}: {found['last']}"}
+            modes[mode] = {"outcome": "failed", "problem": f"{found['error']}: {found['last']}", "places": found.get("places", [])}
             continue
         verdict = judge(reference, found, steps, CLOSE)
         outcome = "failed" if verdict["problem"] else "equal" if verdict["max_gap"] <= EQUAL else "close"
-        modes[mode] = {"outcome": outcome, **verdict}
-    order = ["equal", "close", "failed"]
-    best = min((facts["outcome"] for facts in modes.values()), key=order.index, default="failed")
+        breaks = (found.get("static") or {}).get("graph_break_reasons", [])
+        modes[mode] = {"outcome": outcome, "departs_at": _departs(reference, found), "breaks": breaks, **verdict}
+    problem = f"{reference['error']}: {reference['last']}" if "error" in reference else ""
     return {
-        "id": row_id,
-        "base": base,
-        "paddle": paddle,
-        "steps": steps,
-        "outcome": best,
-        "problem": f"{reference['error']}: {reference.get('last', '')}" if "error" in reference else "",
-        "losses": {mode: found.get("losses", []) for mode, found in runs.items()},
+        "outcome": _best(modes),
+        "problem": problem,
+        **({"places": reference["places"]} if reference.get("places") else {}),
+        "losses": {mode: [_short(loss) for loss in found.get("losses", [])] for mode, found in runs.items()},
         "modes": modes,
     }
+
+
+def with_rest(control: dict[str, Any], first: dict[str, Any]) -> dict[str, Any]:
+    """The float64 run of some modes, and what float32 showed of the others."""
+    modes = {mode: control["modes"].get(mode, facts) for mode, facts in first["modes"].items()}
+    return {**control, "modes": modes, "outcome": _best(modes)}
+
+
+def _best(modes: dict[str, Any]) -> str:
+    order = ["equal", "close", "failed"]
+    return min((facts["outcome"] for facts in modes.values()), key=order.index, default="failed")
+
+
+def _gaps(result: dict[str, Any]) -> dict[str, Any]:
+    return {mode: {name: facts.get(name) for name in ("departs_at", "max_gap")} for mode, facts in result["modes"].items()}
+
+
+def _departs(reference: dict[str, Any], found: dict[str, Any]) -> int:
+    """The first step, from 1, whose losses are not equal; 0 where all are."""
+    pairs = zip(found["losses"], reference["losses"], strict=False)
+    apart = (a is None or b is None or abs(a - b) > EQUAL * abs(b) for a, b in pairs)
+    return next((step for step, differs in enumerate(apart, 1) if differs), 0)
+
+
+def _short(loss: float | None) -> float | None:
+    """Nine digits: a float32 to its last bit."""
+    return None if loss is None else float(f"{loss:.9g}")
 
 
 def write_evidence(target: Path, results: list[dict[str, Any]]) -> None:

@@ -73,8 +73,8 @@ def _losses(run: dict[str, Any]) -> list[float]:
 
 
 def _ratio(static: dict[str, Any], dygraph: dict[str, Any]) -> float:
-    """Median step time static / dygraph; the first steps compile and are left out."""
-    sides = [sorted(run.get("ms_per_step", [])[5:]) for run in (static, dygraph)]
+    """Median step time static / dygraph, of CPU time (other work on the machine does not count); the first steps compile."""
+    sides = [sorted((run.get("cpu_ms_per_step") or run.get("ms_per_step", []))[5:]) for run in (static, dygraph)]
     if not all(sides):
         return math.nan
     return round(sides[0][len(sides[0]) // 2] / sides[1][len(sides[1]) // 2], 3)

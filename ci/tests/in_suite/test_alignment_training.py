@@ -166,3 +166,27 @@ def test_loss_must_be_scalar():
 def test_unknown_mode():
     with pytest.raises(ValueError, match="dygraph, ast or sot"):
         training.train(make_task(), "static", 1)
+
+
+def test_several_modes_start_from_one_task(tmp_path):
+    words = ["--out", str(tmp_path), "--steps", "4", "--mode", "dygraph", "ast", "sot"]
+    training.run(training.parser().parse_args(words), lambda _: make_task())
+    runs = {mode: json.loads((tmp_path / (mode + ".json")).read_text()) for mode in training.MODES}
+    assert runs["dygraph"]["static"] is None and runs["ast"]["static"]["executions"] == runs["sot"]["static"]["executions"] == 4
+    assert len({tuple(run["losses"]) for run in runs.values()}) == 1
+
+
+def test_a_mode_that_fails_says_where_and_the_next_one_runs(tmp_path):
+    words = ["--out", str(tmp_path), "--steps", "2", "--mode", "dygraph", "ast", "sot"]
+    training.run(training.parser().parse_args(words), lambda _: make_task("numpy"))
+    failed = json.loads((tmp_path / "ast.failed.json").read_text())
+    assert "numpy" in failed["last"]
+    assert (tmp_path / "sot.json").is_file() and not (tmp_path / "ast.json").exists()
+
+
+def test_a_cast_keeps_indices():
+    net = Net()
+    net.register_buffer("index", paddle.to_tensor([0, 1]))
+    training.cast(net, "float64")
+    assert net.index.dtype == paddle.int64
+    assert {value.dtype for value in net.parameters()} == {paddle.float64} and net.norm._mean.dtype == paddle.float64

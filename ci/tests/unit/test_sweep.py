@@ -14,26 +14,42 @@ from forklift.model import Change, FeatureBranch, SweepSpec
 
 SPEC = SweepSpec(script="checks/row.py")
 
-# "trains": the row's options are no secret, the losses come from the row's id
+# "trains": the losses come from the row's id
 SCRIPT = """
 import argparse, json, os, sys
-parser = argparse.ArgumentParser()
-for name in ("--row", "--mode", "--out"):
-    parser.add_argument(name)
-parser.add_argument("--steps", type=int)
-args = parser.parse_args()
-with open(os.environ["ROW_LOG"], "a") as stream:
-    stream.write("%s %s\\n" % (args.row, args.mode))
-if args.row == "crash" and args.mode == "ast":
-    sys.exit("no such layer")
-if args.row == "greedy":
-    bytearray(1 << 40)
-gap = {"close": 1e-4, "far": 1e-2}.get(args.row, 0.0) if args.mode == "ast" else 0.0
-losses = [(1 + gap) / (step + 1) for step in range(args.steps)]
-static = {"programs": 1, "operators": 3, "executions": args.steps, "graph_breaks": 0}
-run = {"mode": args.mode, "losses": losses, "ms_per_step": [1.0] * args.steps, "static": static}
-with open(os.path.join(args.out, args.mode + ".json"), "w") as stream:
-    json.dump(run, stream)
+from alignment import worker
+
+def job(words):
+    parser = argparse.ArgumentParser()
+    for name in ("--row", "--out", "--dtype"):
+        parser.add_argument(name)
+    parser.add_argument("--mode", nargs="+")
+    parser.add_argument("--steps", type=int)
+    args = parser.parse_args(words)
+    for mode in args.mode:
+        with open(os.environ["ROW_LOG"], "a") as stream:
+            stream.write("%s %s%s\\n" % (args.row, mode, " in float64" if args.dtype == "float64" else ""))
+        if args.row == "greedy":
+            bytearray(1 << 40)
+        if args.row == "slow":
+            import time
+            time.sleep(60)
+        if args.row == "killed":
+            os.kill(os.getpid(), 9)
+        if args.row == "crash" and mode == "ast":
+            with open(os.path.join(args.out, "ast.failed.json"), "w") as stream:
+                json.dump({"last": "no such layer", "places": ["net.py:3 forward"]}, stream)
+            continue
+        rounding = args.row == "rounding" and args.dtype == "float32"
+        gap = {"close": 1e-4, "far": 1e-2}.get(args.row, 1e-2 if rounding else 0.0) if mode == "ast" else 0.0
+        losses = [(1 + gap) / (step + 1) for step in range(args.steps)]
+        executions = 0 if args.row == "off" else args.steps
+        static = {"programs": 1, "operators": 3, "executions": executions, "graph_breaks": 0}
+        run = {"mode": mode, "losses": losses, "ms_per_step": [1.0] * args.steps, "static": static}
+        with open(os.path.join(args.out, mode + ".json"), "w") as stream:
+            json.dump(run, stream)
+
+worker.serve(job)
 """
 
 
@@ -82,7 +98,7 @@ def run(mode, factor=1.0, steps=50, **proof):
 
 
 def outcome(**runs):
-    return sweep.summarise("r", runs, 50, "fork", "2.6")["outcome"]
+    return sweep.summarise(runs, 50)["outcome"]
 
 
 def test_the_best_static_mode_decides():
@@ -106,12 +122,12 @@ def test_a_static_mode_that_never_ran_does_not_count():
 def test_losses_that_json_has_no_number_for_fail_the_row():
     holes = run("ast")
     holes["losses"][3] = None
-    row = sweep.summarise("r", {"dygraph": run("dygraph"), "ast": holes}, 50, "fork", "2.6")
+    row = sweep.summarise({"dygraph": run("dygraph"), "ast": holes}, 50)
     assert (row["outcome"], row["modes"]["ast"]["problem"]) == ("failed", "ast: a loss is not finite")
 
 
 def test_without_dygraph_there_is_nothing_to_compare_with():
-    row = sweep.summarise("r", {"dygraph": {"error": "timeout", "last": "timed out after 3 s"}}, 50, "fork", "2.6")
+    row = sweep.summarise({"dygraph": {"error": "timeout", "last": "timed out after 3 s"}}, 50)
     assert (row["outcome"], row["problem"], row["modes"]) == ("failed", "timeout: timed out after 3 s", {})
 
 
@@ -125,13 +141,12 @@ def test_evidence_keeps_rows_of_other_shards_sorted(tmp_path):
 
 @pytest.fixture
 def swept(toy, monkeypatch, tmp_path):
-    """A change with a sweep of five rows; gives a function that runs it and lists what was trained."""
+    """A change with a sweep of seven rows; gives a function that runs it and lists what was trained."""
     toy.make_environment()
     directory = toy.change(scripts={"row.py": SCRIPT})
-    ids = ["same", "close", "far", "crash", "greedy"]
-    put(directory / "models.toml", "\n".join(table("row", {"id": name}) for name in ids))
+    write_rows(directory, dict.fromkeys(OUTCOMES, ""))
     with (directory / "change.toml").open("a") as stream:
-        stream.write('[sweep]\nscript = "checks/row.py"\nmodes = ["dygraph", "ast"]\ntimeout_s = 60\nmemory_gb = 4.0\n')
+        stream.write('[sweep]\nscript = "checks/row.py"\nmodes = ["dygraph", "ast"]\ntimeout_s = 3\nmemory_gb = 4.0\n')
     monkeypatch.setenv("ROW_LOG", str(tmp_path / "log"))
 
     def go(*words):
@@ -139,53 +154,123 @@ def swept(toy, monkeypatch, tmp_path):
         ran = toy.cli("sweep", "toy-linear", "--json", "--base", "release", *words)
         return ran, sorted((tmp_path / "log").read_text().splitlines())
 
+    go.directory = directory
     return go
+
+
+OUTCOMES = {"same": "equal", "close": "close", **dict.fromkeys(["rounding", "far", "crash", "greedy", "off"], "failed")}
+
+
+def write_rows(directory, rows):
+    put(directory / "models.toml", "\n".join(table("row", {"id": name}).rstrip() + "\n" + text for name, text in rows.items()))
+
+
+def outcomes(ran):
+    return {row["id"]: row["outcome"] for row in ran.rows}
 
 
 def test_a_sweep_runs_judges_resumes_and_reruns(swept, toy):
     ran, trained = swept("--steps", "4", "-j", "2")
     assert ran.status == 1
-    assert {row["id"]: row["outcome"] for row in ran.rows} == {
-        "same": "equal", "close": "close", "far": "failed", "crash": "failed", "greedy": "failed",
-    }  # fmt: skip
-    problems = {row["id"]: row["problem"] or row["modes"]["ast"]["problem"] for row in ran.rows}
-    assert problems["crash"] == "script_failed: no such layer"
-    assert problems["greedy"].startswith("out_of_memory: MemoryError")
-    assert len(trained) == 9, "greedy's static mode has nothing to be compared with"
+    assert outcomes(ran) == OUTCOMES
+    rows = {row["id"]: row for row in ran.rows}
+    assert rows["crash"]["modes"]["ast"]["problem"] == "script_failed: no such layer"
+    assert rows["crash"]["modes"]["ast"]["places"] == ["net.py:3 forward"]
+    assert rows["greedy"]["problem"].startswith("out_of_memory: MemoryError")
+    assert (
+        rows["off"]["modes"]["ast"]["problem"] == "ast: static training did not run (0 executions of a static program in 4 steps)"
+    )
+    assert (rows["rounding"]["dtype"], rows["rounding"]["modes"]["ast"]["departs_at"]) == ("float32", 1)
+    assert len(trained) == 6 * 2 + 1, "greedy's static mode has nothing to be compared with"
 
     ran, trained = swept("--steps", "4")
-    assert (len(ran.rows), trained) == (5, [])
+    assert (outcomes(ran), trained) == (OUTCOMES, [])
 
     ran, trained = swept("--steps", "4", "--failed")
-    assert sorted({line.split()[0] for line in trained}) == ["crash", "far", "greedy"]
+    assert outcomes(ran) == {**OUTCOMES, "rounding": "equal"}
+    rows = {row["id"]: row for row in ran.rows}
+    assert (rows["rounding"]["dtype"], rows["rounding"]["float32"]["ast"]["departs_at"]) == ("float64", 1)
+    assert rows["far"]["dtype"] == "float64", "the control departs as well"
+    assert trained == [
+        "crash ast", "crash dygraph", "far ast in float64", "far dygraph in float64", "greedy dygraph", "off ast", "off dygraph",
+        "rounding ast in float64", "rounding dygraph in float64",
+    ]  # fmt: skip
 
     ran, trained = swept("--steps", "4", "--row", "same")
-    assert [row["id"] for row in ran.rows] == ["same"]
-    assert ran.status == 0
+    assert ([row["id"] for row in ran.rows], ran.status) == (["same"], 0)
 
     _, trained = swept("--steps", "5", "--row", "same")
     assert trained == ["same ast", "same dygraph"], "results of other steps are other results"
     evidence = toy.root / "patches" / "toy" / "linear" / "evidence" / "rows.jsonl"
-    assert [json.loads(line)["id"] for line in evidence.read_text().splitlines()] == ["close", "crash", "far", "greedy", "same"]
+    assert [json.loads(line)["id"] for line in evidence.read_text().splitlines()] == sorted(OUTCOMES)
+
+
+def test_a_row_that_takes_too_long_or_dies_is_a_result(swept):
+    write_rows(swept.directory, {"slow": "", "killed": "", "same": ""})
+    ran, _ = swept("--steps", "4")
+    assert outcomes(ran) == {"slow": "failed", "killed": "failed", "same": "equal"}
+    problems = {row["id"]: row["problem"] for row in ran.rows}
+    assert problems["slow"] == "timeout: timed out after 3 s"
+    assert problems["killed"].startswith("out_of_memory: "), "nobody but the kernel sends signal 9"
+
+
+def test_a_stored_row_is_run_again_when_what_it_depends_on_changes(swept):
+    rows = dict.fromkeys(["same", "close"], "")
+    write_rows(swept.directory, rows)
+    swept("--steps", "4")
+    write_rows(swept.directory, {**rows, "same": 'why = "only prose"\n'})
+    assert swept("--steps", "4")[1] == []
+    write_rows(swept.directory, {**rows, "same": "size = 3\n"})
+    assert swept("--steps", "4")[1] == ["same ast", "same dygraph"]
+    edit = next((swept.directory / "edits").rglob("*.patch"))
+    path = edit.relative_to(swept.directory / "edits").as_posix().removesuffix(".patch")
+    own = f'edits = ["{path}"]\n'
+    write_rows(swept.directory, {**rows, "close": own})
+    assert len(swept("--steps", "4")[1]) == 4
+    edit.write_text(edit.read_text() + "\n")
+    trained = swept("--steps", "4")[1]
+    assert trained == ["close ast", "close dygraph"], "the edit is there for this row alone"
+
+
+def test_a_row_that_is_not_run_says_why(swept):
+    write_rows(swept.directory, {"same": 'untrainable = "its forward raises in training"\n'})
+    ran, trained = swept("--steps", "4")
+    assert (ran.rows[0]["problem"], ran.rows[0]["outcome"], trained) == ("not run: its forward raises in training", "failed", [])
 
 
 def test_a_sweep_that_was_killed_goes_on_where_it_was(swept, toy):
+    write_rows(swept.directory, {"same": ""})
+    swept("--steps", "4")
     place = toy.cache / "sweep" / "toy-linear" / "release-2.6" / "same"
-    put(place / "dygraph.json", json.dumps(run("dygraph", steps=4)))
-    ran, trained = swept("--steps", "4", "--row", "same")
+    (place / "row.json").unlink()
+    (place / "ast.json").unlink()
+    ran, trained = swept("--steps", "4")
     assert (ran.status, trained) == (0, ["same ast"])
-    put(place.parent / "close" / "dygraph.json", json.dumps(run("dygraph", steps=3)))
-    ran, trained = swept("--steps", "4", "--row", "close")
-    assert trained == ["close ast", "close dygraph"]
+
+
+def test_modes_can_be_measured_one_after_the_other(swept):
+    write_rows(swept.directory, {"same": "", "crash": ""})
+    manifest = swept.directory / "change.toml"
+    manifest.write_text(manifest.read_text().replace('"dygraph", "ast"', '"dygraph", "ast", "sot"'))
+    ran, trained = swept("--steps", "4", "--mode", "ast")
+    assert [sorted(row["modes"]) for row in ran.rows] == [["ast"], ["ast"]]
+    assert trained == ["crash ast", "crash dygraph", "same ast", "same dygraph"]
+    ran, trained = swept("--steps", "4", "--row", "same")
+    assert (sorted(ran.rows[0]["modes"]), trained) == (["ast", "sot"], ["same sot"])
+
+
+def test_two_shards_make_one_evidence(swept):
+    parts = [outcomes(swept("--steps", "4", "--shard", f"{i}/2")[0]) for i in (1, 2)]
+    assert all(parts) and {**parts[0], **parts[1]} == OUTCOMES
+    lines = (swept.directory / "evidence" / "rows.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == sorted(OUTCOMES)
 
 
 def test_a_sweep_on_a_local_ray_gives_the_same_rows(swept, monkeypatch):
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     ran, trained = swept("--steps", "4", "--ray", "local")
-    assert {row["id"]: row["outcome"] for row in ran.rows} == {
-        "same": "equal", "close": "close", "far": "failed", "crash": "failed", "greedy": "failed",
-    }, ran.err  # fmt: skip
-    assert len(trained) == 9
+    assert outcomes(ran) == OUTCOMES, ran.err
+    assert len(trained) == 13
 
 
 def test_a_change_without_a_sweep(toy):
@@ -196,5 +281,5 @@ def test_a_change_without_a_sweep(toy):
 
 def test_speed_is_not_a_number_without_times():
     bare = {**run("ast"), "ms_per_step": []}
-    row = sweep.summarise("r", {"dygraph": run("dygraph"), "ast": bare}, 50, "fork", "2.6")
+    row = sweep.summarise({"dygraph": run("dygraph"), "ast": bare}, 50)
     assert math.isnan(row["modes"]["ast"]["speed_ratio"])

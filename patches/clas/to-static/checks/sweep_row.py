@@ -5,6 +5,8 @@ on smooth waves. Sizes and overrides that keep a row small stand in models.toml.
 """
 
 import copy
+import functools
+import importlib
 import os
 import random
 import sys
@@ -61,6 +63,23 @@ def read_config(row):
     return config
 
 
+def use_arguments(row):
+    """`arguments` of a row go to the constructor of its class (or `arguments_of`), where the suite's own function for the model
+    has fixed larger ones."""
+    if "arguments" not in row:
+        return
+    path, name = row.get("arguments_of", row["file"] + ":" + row["class"]).split(":")
+    module = importlib.import_module(path[: -len(".py")].replace("/", "."))
+    cls = getattr(module, name)
+    original = cls.__init__
+
+    @functools.wraps(original)
+    def smaller(self, *values, **named):
+        original(self, *values, **{**named, **row["arguments"]})
+
+    cls.__init__ = smaller
+
+
 def shrink_classes(arch):
     """At most 10 classes: a head for 190 000 of them would only fill memory."""
     for node in [arch, arch.get("Head", {})]:
@@ -79,8 +98,9 @@ def scale_rates(row, config):
     for item in listed:
         for name, options in item.items():
             scale = row["batch"] / float(usual * (8 if name.startswith("AdamW") else 4)) * row.get("lr_factor", 1)
-            if "learning_rate" in options["lr"]:
-                options["lr"]["learning_rate"] = float(options["lr"]["learning_rate"]) * scale
+            for key in ("learning_rate", "warmup_start_lr", "eta_min", "end_lr"):
+                if options["lr"].get(key):
+                    options["lr"][key] = float(options["lr"][key]) * scale
             if "values" in options["lr"]:
                 options["lr"]["values"] = [float(value) * scale for value in options["lr"]["values"]]
 
@@ -121,7 +141,10 @@ def collate(config, listed):
         from ppcls.data import create_operators
         from ppcls.data.preprocess import transform
 
-        listed = transform(listed, create_operators(copy.deepcopy(operators), config["Arch"].get("class_num")))
+        operators = copy.deepcopy(operators)
+        for options in (options for operator in operators for options in operator.values() if "num_classes" in (options or {})):
+            options["num_classes"] = min(options["num_classes"], 10)
+        listed = transform(listed, create_operators(operators, config["Arch"].get("class_num")))
     return [np.stack(field) for field in zip(*listed)]
 
 
@@ -196,7 +219,10 @@ def build(args):
     dtype = args.dtype or row.get("dtype", "float32")
     paddle.set_default_dtype(dtype)
     config = read_config(row)
+    use_arguments(row)
     model = build_model(config, "train")
+    if dtype == "float64":
+        training.cast(model, dtype)  # some layers do not keep to the default
     model.train()
     build_loss, build_optimizer = trainer_parts()
     loss = build_loss(config["Loss"]["Train"])
@@ -209,16 +235,12 @@ def build(args):
     batches = [
         [value.astype(dtype) if value.is_floating_point() else value for value in batch] for batch in build_batches(row, config)
     ]
-    average = []
+    # Before the switch, as the engine does it: a copy of a converted model turns the model itself back to dygraph.
+    average = ExponentialMovingAverage(model, config["EMA"].get("decay", 0.9999)) if "EMA" in config else None
 
     def suite_switch(network, mode):
         config["Global"]["to_static"] = True
         return apply_to_static(config, network)
-
-    def after_step(network, step):
-        if not average:  # the suite builds it after its switch, from the converted model
-            average.append(ExponentialMovingAverage(network, config["EMA"].get("decay", 0.9999)))
-        average[0].update(network)
 
     return training.Task(
         model=model,
@@ -229,7 +251,7 @@ def build(args):
         # The suite's input specification is float32: the float64 control goes without one.
         apply_to_static=suite_switch if dtype == "float32" else None,
         objective=special_objective(config, loss, unlabelled, row),
-        after_step=after_step if "EMA" in config else None,
+        after_step=(lambda network, step: average.update(network)) if average else None,
     )
 
 
@@ -238,8 +260,6 @@ def special_objective(config, loss, unlabelled, row):
     mode = config["Global"].get("train_mode")
     if mode not in ("fixmatch", "fixmatch_ccssl"):
         return None
-    import importlib
-
     import paddle
 
     trainer = importlib.import_module("ppcls.engine.train.train_" + mode)
@@ -264,12 +284,16 @@ def special_objective(config, loss, unlabelled, row):
     return objective
 
 
-def main(argv=None):
-    options = training.parser()
-    options.add_argument("--row", required=True)
-    options.add_argument("--dtype", choices=["float32", "float64"], help="default: the row's own, else float32")
-    training.run(options.parse_args(argv), build)
+def warm():
+    """What every row imports."""
+    import ppcls.arch  # noqa: F401
+    import ppcls.data  # noqa: F401
+
+    trainer_parts()
 
 
 if __name__ == "__main__":
-    main()
+    OPTIONS = training.parser()
+    OPTIONS.add_argument("--row", required=True)
+    OPTIONS.add_argument("--dtype", choices=["float32", "float64"], help="default: the row's own, else float32")
+    training.main(build, OPTIONS, warm)

@@ -76,12 +76,19 @@ def add_targets(row, data, labels, classes):
 
 
 def build(args):
+    import paddle
+
     row = read_row(args.row)
     dtype = args.dtype or row.get("dtype", "float32")
     if "trainer" in row:
         from trainers import TRAINERS  # beside this file
 
         return TRAINERS[row["trainer"]](row, dtype)
+    if "contrib" in row:
+        from contrib import PROJECTS  # beside this file
+
+        paddle.set_default_dtype(dtype)
+        return PROJECTS[row["contrib"]](row, dtype, args.out)
     return build_paddleseg(row, dtype, args.out)
 
 
@@ -119,6 +126,8 @@ def build_paddleseg(row, dtype, out):
     scale_rate(row, config)
     builder = SegBuilder(config)
     model = builder.model
+    if dtype == "float64":
+        training.cast(model, dtype)  # some layers do not keep to the default
     model.train()
     losses, optimizer = builder.loss, builder.optimizer
     classes = row.get("classes") or config.dic["model"].get("num_classes") or builder.train_dataset_class.NUM_CLASSES
@@ -145,12 +154,15 @@ def build_paddleseg(row, dtype, out):
     )
 
 
-def main(argv=None):
-    options = training.parser()
-    options.add_argument("--row", required=True)
-    options.add_argument("--dtype", choices=["float32", "float64"], help="default: the row's own, else float32")
-    training.run(options.parse_args(argv), build)
+def warm():
+    """What every row imports."""
+    import paddleseg.core  # noqa: F401
+    import paddleseg.models  # noqa: F401
+    import paddleseg.transforms  # noqa: F401
 
 
 if __name__ == "__main__":
-    main()
+    OPTIONS = training.parser()
+    OPTIONS.add_argument("--row", required=True)
+    OPTIONS.add_argument("--dtype", choices=["float32", "float64"], help="default: the row's own, else float32")
+    training.main(build, OPTIONS, warm)

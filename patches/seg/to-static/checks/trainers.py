@@ -2,6 +2,7 @@
 
 import os
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -115,15 +116,26 @@ def volume_batch(row, channels, classes, index, dtype):
     return [paddle.to_tensor(volumes.astype(dtype)), paddle.to_tensor(labels.astype(np.int32))]
 
 
+def enter_medicalseg(path):
+    """Import MedicalSeg where it runs (it reads tools/preprocess_globals.yml), and give the config at `path`."""
+    path = os.path.abspath(path)
+    os.chdir(os.path.join("contrib", "MedicalSeg"))
+    sys.path.insert(0, os.getcwd())
+    from medicalseg.cvlibs import Config
+
+    config = Config(path)
+    # The losses take this from the data set, whose files are not here.
+    type(config).train_dataset = SimpleNamespace(ignore_index=255)
+    return config
+
+
 def build_medicalseg(row, dtype):
     import paddle
 
-    sys.path.insert(0, os.path.join(os.getcwd(), "contrib", "MedicalSeg"))
+    config = enter_medicalseg(row["config"])
     from medicalseg.core.train import loss_computation
-    from medicalseg.cvlibs import Config
 
     paddle.set_default_dtype(dtype)
-    config = Config(row["config"])
     config.dic["model"].update(row.get("model", {}))
     remove_pretrained(config.dic["model"])
     scale_rates(row, config.dic, config.batch_size)

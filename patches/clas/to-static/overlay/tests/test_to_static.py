@@ -18,6 +18,7 @@ import os
 # Whole graph, on every version of Python.
 os.environ["ENABLE_FALL_BACK"] = "False"
 
+import cv2
 import numpy as np
 import paddle
 import pytest
@@ -128,6 +129,81 @@ def test_same_model_evaluates_without_label():
         dygraph(images)["features"].numpy(),
         rtol=1e-4,
         atol=1e-5)
+
+
+def training(root):
+    """A training configuration over two made pictures."""
+    for name in ("0.png", "1.png"):
+        cv2.imwrite(str(root / name), np.full([32, 32, 3], 128, np.uint8))
+    (root / "list.txt").write_text("0.png 0\n1.png 1\n")
+    config = AttrDict({
+        "Global": {
+            "checkpoints": None,
+            "pretrained_model": None,
+            "output_dir": str(root),
+            "device": "cpu",
+            "use_visualdl": False,
+            "eval_during_train": False,
+            "print_batch_step": 1,
+            "save_interval": 1,
+            "epochs": 1,
+            "image_shape": [3, 32, 32],
+            "to_static": True
+        },
+        "Arch": classification(),
+        "EMA": {
+            "decay": 0.9
+        },
+        "Loss": {
+            "Train": [{
+                "CELoss": {
+                    "weight": 1.0
+                }
+            }]
+        },
+        "Optimizer": {
+            "name": "Momentum",
+            "momentum": 0.9,
+            "lr": {
+                "name": "Constant",
+                "learning_rate": 0.1
+            }
+        },
+        "DataLoader": {
+            "Train": {
+                "dataset": {
+                    "name": "ImageNetDataset",
+                    "image_root": str(root),
+                    "cls_label_path": str(root / "list.txt"),
+                    "transform_ops": [{
+                        "DecodeImage": {
+                            "to_rgb": True,
+                            "channel_first": False
+                        }
+                    }]
+                },
+                "sampler": {
+                    "name": "DistributedBatchSampler",
+                    "batch_size": 2,
+                    "drop_last": False,
+                    "shuffle": False
+                },
+                "loader": {
+                    "num_workers": 0,
+                    "use_shared_memory": False
+                }
+            }
+        }
+    })
+    create_attr_dict(config)
+    return config
+
+
+def test_model_with_moving_average_stays_static(tmp_path):
+    engine = pytest.importorskip("ppcls.engine.engine")
+    made = engine.Engine(training(tmp_path), mode="train")
+    assert made.ema and is_static(made.model)
+    assert not is_static(made.model_ema.module)
 
 
 if __name__ == "__main__":
