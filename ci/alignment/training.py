@@ -32,6 +32,7 @@ class Task:
     inputs: batch -> positional arguments of the model; None = [batch[0]].
     apply_to_static: (model, mode) -> model, the suite's own switch; None = plain `paddle.jit.to_static`.
     objective: (model, batch) -> scalar tensor, for a trainer that does more than loss(model(inputs)).
+    update: (model, batch) -> scalar tensor, for a trainer whose step has several updates; it makes them itself.
     after_step: (model, step) -> None, what the suite's loop does after an update (a moving average, for instance).
     """
 
@@ -43,6 +44,7 @@ class Task:
     inputs: Optional[Callable[[Any], Sequence[Any]]] = None
     apply_to_static: Optional[Callable[[Any, str], Any]] = None
     objective: Optional[Callable[[Any, Any], Any]] = None
+    update: Optional[Callable[[Any, Any], Any]] = None
     after_step: Optional[Callable[[Any, int], None]] = None
 
 
@@ -109,6 +111,8 @@ def train(task: Task, mode: str, steps: int, seed: int = 0) -> Dict[str, Any]:
 
 
 def _step(task: Task, model: Any, optimizers: Sequence[Any], batch: Any) -> float:
+    if task.update is not None:
+        return float(task.update(model, batch).numpy().reshape(-1)[0])
     if task.objective is not None:
         loss = task.objective(model, batch)
     elif task.loss is not None:

@@ -125,6 +125,7 @@ class CheckSpec(Manifest, frozen=True):
     steps: int = 50
     rtol: float = 1e-5
     why: str = ""
+    together: bool = False
     needs: BaseKind = "release"
     cost_s: int = 30
     timeout_s: int = 900
@@ -176,7 +177,13 @@ class ChangeFile(Manifest, frozen=True):
         modes = tuple(mode for mode in sweep.modes if mode != "dygraph")
         kind: CheckKind = "loss_consistency"
         return CheckSpec(
-            kind=kind, name=f"row-{name}", script=sweep.script, args=["--row", name], modes=modes, timeout_s=sweep.timeout_s
+            kind=kind,
+            name=f"row-{name}",
+            script=sweep.script,
+            args=["--row", name],
+            modes=modes,
+            together=True,
+            timeout_s=sweep.timeout_s,
         )
 
 

@@ -248,7 +248,7 @@ class Runner:
         out.mkdir(parents=True, exist_ok=True)
         missing = [mode for mode in modes if not (out / f"{mode}.json").is_file()]
         ended = self._script(out, dtype, missing) if missing else {}
-        runs = {mode: _read(out, mode, self.limits.steps) or ended for mode in modes}
+        runs = {mode: _read(out, mode) or ended for mode in modes}
         return {mode: found or {"error": Reason.SCRIPT_FAILED.value, "last": "no result"} for mode, found in runs.items()}
 
     def _script(self, out: Path, dtype: str, modes: Sequence[str]) -> dict[str, Any]:
@@ -271,7 +271,7 @@ def _apart(result: dict[str, Any]) -> list[str]:
     return [mode for mode, facts in result["modes"].items() if facts["outcome"] == "failed" and facts.get("departs_at")]
 
 
-def _read(out: Path, mode: str, steps: int) -> dict[str, Any]:
+def _read(out: Path, mode: str) -> dict[str, Any]:
     """What the script wrote about a mode: its run, or how it failed; nothing where it did neither."""
     done, failed = out / f"{mode}.json", out / f"{mode}.failed.json"
     if done.is_file():

@@ -142,7 +142,8 @@ def _cells(row: ModelRow, result: dict[str, Any] | None, edits: dict[str, int], 
     if result is None:
         return [*name, words["missing"], words["missing"], "", lines, "", why]
     modes = result["modes"]
-    verdicts = [_verdict(modes.get(mode), words) for mode in ("ast", "sot")]
+    none = words["no"] if result["problem"] else words["missing"]
+    verdicts = [_verdict(modes[mode], words) if mode in modes else none for mode in ("ast", "sot")]
     ratios = [_ratio(modes.get(mode)) for mode in ("ast", "sot")]
     static: list[float | None] = next((result["losses"][mode] for mode in ("ast", "sot") if result["losses"].get(mode)), [])
     notes = [why] if why else [_reason(mode, modes[mode]) for mode in modes if modes[mode]["outcome"] == "failed"]
@@ -153,9 +154,7 @@ def _cells(row: ModelRow, result: dict[str, Any] | None, edits: dict[str, int], 
     return [*name, *verdicts, " / ".join(ratios), lines, sparkline(static), "; ".join(filter(None, notes))]
 
 
-def _verdict(facts: dict[str, Any] | None, words: dict[str, Any]) -> str:
-    if facts is None:
-        return str(words["no"])
+def _verdict(facts: dict[str, Any], words: dict[str, Any]) -> str:
     breaks = f", {facts['graph_breaks']} {words['breaks']}" if facts.get("graph_breaks") else ""
     if facts["outcome"] == "equal":
         return f"{words['equal']}{breaks}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 from forklift import plots
@@ -17,9 +18,12 @@ def run(workspace: Workspace, spec: CheckSpec) -> CheckResult:
     out = fresh_directory(workspace, spec.label)
     runs: dict[str, Any] = {}
     try:
-        for mode in ("dygraph", *spec.modes):
-            script(workspace, spec, out, "--mode", mode, "--steps", str(spec.steps), name=mode)
-            runs[mode] = read_json(out / f"{mode}.json")
+        modes = ("dygraph", *spec.modes)
+        # A process that has used several threads must not be forked.
+        for words, threads in [(modes, 1)] if spec.together else [((mode,), 0) for mode in modes]:
+            script(workspace, spec, out, "--mode", *words, "--steps", str(spec.steps), name="-".join(words), threads=threads)
+        for mode in modes:
+            runs[mode] = _read(out, mode)
             runs[mode]["losses"] = _losses(runs[mode])
     except ForkliftError as problem:
         return watch.broken(problem)
@@ -31,6 +35,15 @@ def run(workspace: Workspace, spec: CheckSpec) -> CheckResult:
     summary = worst["problem"] or summary
     details = {"modes": verdicts, "runs": runs, "rtol": spec.rtol, "why": spec.why}
     return watch.judged(not worst["problem"], summary, details, (str(out / "loss.png"),))
+
+
+def _read(out: Path, mode: str) -> dict[str, Any]:
+    failed = out / f"{mode}.failed.json"
+    if failed.is_file():
+        problem = read_json(failed)
+        raise ForkliftError(f"{mode}: {problem['last']}", [("at", ", ".join(problem["places"]))])
+    run: dict[str, Any] = read_json(out / f"{mode}.json")
+    return run
 
 
 def judge(dygraph: dict[str, Any], static: dict[str, Any], steps: int, rtol: float) -> dict[str, Any]:

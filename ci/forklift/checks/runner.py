@@ -59,15 +59,17 @@ def fresh_directory(workspace: Workspace, name: str) -> Path:
     return Path(tempfile.mkdtemp(dir=target, prefix="run-"))
 
 
-def python(workspace: Workspace, *words: str | Path, cwd: Path, log: Path, timeout: float, check: bool = True) -> shell.Done:
-    """Run the suite environment's Python with the variables that check scripts expect."""
+def python(
+    workspace: Workspace, *words: str | Path, cwd: Path, log: Path, timeout: float, check: bool = True, threads: int = 0
+) -> shell.Done:
+    """Run the suite environment's Python with the variables that check scripts expect; `threads` where a number is needed."""
     base = workspace.branch.base
-    env = environment.variables(house(), cwd, base.suite, base.kind, workspace.paddle, workspace.threads)
+    env = environment.variables(house(), cwd, base.suite, base.kind, workspace.paddle, threads or workspace.threads)
     argv = [workspace.python, *words]
     return shell.run(argv, cwd=cwd, env=env, timeout=timeout, log=log, check=check)
 
 
-def script(workspace: Workspace, spec: CheckSpec, out: Path, *extra: str | Path, name: str = "script") -> None:
+def script(workspace: Workspace, spec: CheckSpec, out: Path, *extra: str | Path, name: str = "script", threads: int = 0) -> None:
     """Run the check's script with `--out` and its arguments; its log stands beside its output."""
     path = workspace.branch.change.directory / spec.script
     if not path.is_file():
@@ -75,7 +77,8 @@ def script(workspace: Workspace, spec: CheckSpec, out: Path, *extra: str | Path,
             "a check's script is missing", [("file", path), ("check", spec.label)], "write it, or correct `script` in change.toml"
         )
     words = [path, "--out", out, *spec.args, *extra]
-    python(workspace, *words, cwd=workspace.directory, log=out / f"{name}.log", timeout=spec.timeout_s)
+    log = out / f"{name}.log"
+    python(workspace, *words, cwd=workspace.directory, log=log, timeout=spec.timeout_s, threads=threads)
 
 
 def read_json(path: Path) -> Any:

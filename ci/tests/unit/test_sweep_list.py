@@ -42,7 +42,7 @@ def cells(language, name):
 def test_every_row_says_what_was_measured():
     assert cells("en", "same") == ["same", "Net", "equal", "equal", "0.50 / 0.75", "7", "█▄▃▂▂▂▁▁▁▁", ""]
     assert cells("en", "breaks")[2:5] == ["close (1e-04, from step 8)", "equal, 2 breaks", "0.70 / 1.00"]
-    assert cells("en", "never")[2:4] == ["no", "no"]
+    assert cells("en", "never")[2:4] == ["no", "not measured"]
     assert cells("en", "never")[-1] == "ast: TypeError: no / such (net.py:3 forward)"
     assert cells("en", "odd")[-1] == "float32 apart from step 4 (5e-01); compared in float64"
     assert cells("en", "left") == ["left", "Net", "not measured", "not measured", "", "", "", "needs a GPU"]

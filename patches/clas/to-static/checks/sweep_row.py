@@ -4,6 +4,7 @@ The model, loss, optimizer, moving average and collation are the suite's own, bu
 on smooth waves. Sizes and overrides that keep a row small stand in models.toml.
 """
 
+import contextlib
 import copy
 import functools
 import importlib
@@ -227,7 +228,7 @@ def build(args):
     build_loss, build_optimizer = trainer_parts()
     loss = build_loss(config["Loss"]["Train"])
     unlabelled = build_loss(config["UnLabelLoss"]["Train"]) if "UnLabelLoss" in config else None
-    optimizers, _ = build_optimizer(config["Optimizer"], config["Global"]["epochs"], 100, [model, loss])
+    optimizers, schedules = build_optimizer(config["Optimizer"], config["Global"]["epochs"], 100, [model, loss])
     if dtype == "float64":
         for optimizer in optimizers:  # the suite's fused Momentum takes float32 parameters only
             optimizer._use_multi_tensor = False
@@ -251,6 +252,7 @@ def build(args):
         # The suite's input specification is float32: the float64 control goes without one.
         apply_to_static=suite_switch if dtype == "float32" else None,
         objective=special_objective(config, loss, unlabelled, row),
+        update=metabin_update(config, optimizers, schedules) if config["Global"].get("train_mode") == "metabin" else None,
         after_step=(lambda network, step: average.update(network)) if average else None,
     )
 
@@ -282,6 +284,35 @@ def special_objective(config, loss, unlabelled, row):
         return trainer.get_loss(*values)[0]["loss"]
 
     return objective
+
+
+def metabin_update(config, optimizers, schedules):
+    """A step of the MetaBIN trainer: the basic update, then learning to generalise from the first half of the domains to the rest."""
+    import paddle
+
+    trainer = importlib.import_module("ppcls.engine.train.train_metabin")
+
+    def update(model, batch):
+        pictures, labels = batch
+        domains = paddle.arange(len(pictures)) % 2
+        whole = [pictures, labels, domains]
+        halves = [[value[domains == domain] for value in whole] for domain in (0, 1)]
+        engine = SimpleNamespace(
+            model=model,
+            config=config,
+            optimizer=optimizers,
+            lr_sch=schedules,
+            auto_cast=lambda is_eval: contextlib.nullcontext(),
+            scaler=paddle.amp.GradScaler(enable=False),
+        )
+        _, losses = trainer.basic_update(engine, whole)
+        trainer.metalearning_update(engine, *halves)
+        for schedule in schedules:
+            if not getattr(schedule, "by_epoch", False):
+                schedule.step()
+        return losses["loss"]
+
+    return update
 
 
 def warm():

@@ -172,9 +172,12 @@ def training(root):
         "DataLoader": {
             "Train": {
                 "dataset": {
-                    "name": "ImageNetDataset",
-                    "image_root": str(root),
-                    "cls_label_path": str(root / "list.txt"),
+                    "name":
+                    "ImageNetDataset",
+                    "image_root":
+                    str(root),
+                    "cls_label_path":
+                    str(root / "list.txt"),
                     "transform_ops": [{
                         "DecodeImage": {
                             "to_rgb": True,
