@@ -60,11 +60,11 @@ def seed_everything(seed: int) -> None:
 def cast(model: Any, dtype: str) -> None:
     """Parameters and floating-point buffers of `model` in `dtype`; `Layer.to` would cast indices as well."""
     layers = model.sublayers(include_self=True)
-    whole = [(layer, name, value) for layer in layers for name, value in layer._buffers.items() if value is not None]
+    buffers = [(layer, name, value) for layer in layers for name, value in layer._buffers.items() if value is not None]
+    kept = [(layer, name, value.clone()) for layer, name, value in buffers if not value.is_floating_point()]
     model.to(dtype=dtype)
-    for layer, name, value in whole:
-        if not value.is_floating_point():
-            layer._buffers[name] = value
+    for layer, name, value in kept:
+        layer._buffers[name] = value
 
 
 def to_static(task: Task, mode: str) -> Any:

@@ -131,7 +131,7 @@ def totals(rows: list[ModelRow], results: dict[str, dict[str, Any]]) -> dict[str
                     ratios[mode].append(facts["speed_ratio"])
     shares = {f"{name}_share": f"{good[name] / max(1, len(rows)):.0%}" for name in ("any", "ast", "sot")}
     medians = {f"{mode}_ratio": f"{statistics.median(values):.2f}" if values else "-" for mode, values in ratios.items()}
-    measured = sum(bool(result["losses"]) for result in found)
+    measured = sum(any(result["losses"].values()) for result in found)
     return {"rows": len(rows), "measured": measured, **{name: good[name] for name in ("any", "ast", "sot")}, **shares, **medians}
 
 

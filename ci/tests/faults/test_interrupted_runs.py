@@ -31,6 +31,16 @@ if not os.path.exists(note):
     child.kill()
 write_metrics(args.out, {"gap": 0.5})
 """
+WORKER = """
+import os, runpy, sys
+from alignment import worker
+
+def job(words):
+    sys.argv[1:] = ["--out", words[words.index("--out") + 1]]
+    runpy.run_path(os.path.join(os.path.dirname(os.path.abspath(__file__)), "m.py"))
+
+worker.serve(job)
+"""
 CHECK = {"kind": "metrics", "script": "checks/m.py", "require": [{"metric": "gap", "max": 1.0}]}
 
 
@@ -133,14 +143,15 @@ def test_a_sweep_that_is_interrupted_keeps_no_verdict_of_the_row_in_flight(block
     put(directory / "models.toml", '[[row]]\nid = "one"\n')
     with (directory / "change.toml").open("a") as stream:
         stream.write('[sweep]\nscript = "checks/row.py"\nmodes = ["dygraph"]\n')
-    put(directory / "checks" / "row.py", "import sys\nfor word in ('--row', '--mode', '--steps'):\n"
-        "    at = sys.argv.index(word)\n    del sys.argv[at:at + 2]\n" + BLOCKING)  # fmt: skip
+    put(directory / "checks" / "row.py", WORKER)
     process = blocking.start("sweep", "toy-linear")
     until(lambda: started(blocking) or process.poll() is not None)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode == 130
     assert list((blocking.cache / "sweep").rglob("row.json")) == []
+    for pid in started(blocking):
+        until(lambda pid=pid: not alive(pid))
 
 
 def test_two_runs_at_once_on_the_same_change(blocking):
