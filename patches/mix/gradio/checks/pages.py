@@ -17,7 +17,7 @@ from alignment.wheels import cache, environment
 HERE = os.path.dirname(os.path.abspath(__file__))
 TREE = os.getcwd()
 CHROMIUM_FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-CHROMIUM_FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+CHROMIUM_FLAGS += ["--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 PATIENCE = int(os.environ.get("PATIENCE", 120)) * 1000  # milliseconds; a shared machine is slow
 
 
