@@ -4,8 +4,7 @@ import os
 
 from PIL import Image, ImageDraw, ImageFont
 
-SCALE = 1.6  # places and sizes are written down for 150 dots an inch, drawn with 240
-WIDTH, HEIGHT = 1240, 1754  # A4
+WIDTH, HEIGHT = 1240, 1754  # A4 at 150 dots an inch
 FONT = "/usr/share/fonts/opentype/noto/NotoSansCJK-%s.ttc"  # Debian: fonts-noto-cjk
 TITLE = "版面复原 Layout Recovery"
 LEFT = [
@@ -57,25 +56,22 @@ SQUARE_CELLS = [(r, c, 1, 1, words) for r, row in enumerate(SQUARE) for c, words
 
 class Sheet:
     def __init__(self):
-        self.image = Image.new("RGB", (int(WIDTH * SCALE), int(HEIGHT * SCALE)), "white")
+        self.image = Image.new("RGB", (WIDTH, HEIGHT), "white")
         self.pen = ImageDraw.Draw(self.image)
 
     def write(self, x, y, words, size, weight="Regular", middle=False):
-        font = ImageFont.truetype(FONT % weight, int(size * SCALE), index=2)
+        font = ImageFont.truetype(FONT % weight, size, index=2)
         shift = self.pen.textlength(words, font=font) / 2 if middle else 0
-        self.pen.text((x * SCALE - shift, y * SCALE), words, fill="black", font=font)
+        self.pen.text((x - shift, y), words, fill="black", font=font)
 
     def lines(self, x, y, lines, size, pitch=48):
         for i, words in enumerate(lines):
             self.write(x, y + pitch * i, words, size)
 
-    def box(self, corners, **how):
-        self.pen.rectangle([int(place * SCALE) for place in corners], **how)
-
     def table(self, xs, ys, cells, size):
         for r, c, down, across, words in cells:
             box = [xs[c], ys[r], xs[c + across], ys[r + down]]
-            self.box(box, outline="black", width=3)
+            self.pen.rectangle(box, outline="black", width=3)
             self.write((box[0] + box[2]) / 2, (box[1] + box[3]) / 2 - 0.75 * size, words, size, middle=True)
 
 
@@ -86,9 +82,9 @@ def draw(folder):
     first.write(160, 260, LEFT[0], 30)
     first.lines(100, 308, LEFT[1:], 30)
     first.lines(660, 260, RIGHT, 28)
-    first.box([100, 580, 1140, 960], fill=(228, 236, 246))
+    first.pen.rectangle([100, 580, 1140, 960], fill=(228, 236, 246))
     for i, high in enumerate([120, 260, 180, 310, 220]):
-        first.box([200 + 190 * i, 930 - high, 300 + 190 * i, 930], fill=(40 + 40 * i, 90, 200 - 30 * i))
+        first.pen.rectangle([200 + 190 * i, 930 - high, 300 + 190 * i, 930], fill=(40 + 40 * i, 90, 200 - 30 * i))
     first.write(WIDTH / 2, 975, CAPTIONS[0], 28, middle=True)
     first.write(WIDTH / 2, 1056, CAPTIONS[1], 28, middle=True)
     first.table([160, 440, 700, 900, 1080], [1110, 1170, 1230, 1290, 1350], TABLE, 28)

@@ -67,6 +67,21 @@ recovery::Region to_region(const cv::Mat &img,
   return region;
 }
 
+// The layout model drops overlapping boxes of one class only. Of two classes
+// for one region the surer one counts, or its text would appear twice.
+bool seen_twice(const std::vector<StructurePredictResult> &results, size_t i) {
+  std::vector<float> box = results[i].box;
+  for (size_t j = 0; j < results.size(); ++j) {
+    std::vector<float> other = results[j].box;
+    const bool surer =
+        results[j].confidence > results[i].confidence ||
+        (results[j].confidence == results[i].confidence && j < i);
+    if (surer && Utility::iou(box, other) > 0.8f)
+      return true;
+  }
+  return false;
+}
+
 } // namespace
 
 void StructureRecovery::AddPage(
@@ -75,8 +90,9 @@ void StructureRecovery::AddPage(
   page.index = (int)pages_->list.size();
   page.width = (float)img.cols;
   page.height = (float)img.rows;
-  for (const StructurePredictResult &result : results)
-    page.regions.push_back(to_region(img, result));
+  for (size_t i = 0; i < results.size(); ++i)
+    if (!seen_twice(results, i))
+      page.regions.push_back(to_region(img, results[i]));
   pages_->list.push_back(page);
 }
 

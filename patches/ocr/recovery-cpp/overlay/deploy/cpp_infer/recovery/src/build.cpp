@@ -128,10 +128,10 @@ PageFrame make_frame(const Page &page, float *width_px) {
   return frame;
 }
 
-// Row height in pixels -> size in half points. A detector's box is about a
-// quarter taller than the type.
+// Row height in pixels -> size in half points. The boxes of PP-OCRv4 measure
+// 0.8 (ideographs) to 1.1 (Latin) times the size of the type.
 float font_points(float pixels, const PageFrame &frame) {
-  const float points = pixels * frame.points_per_pixel * 0.75f;
+  const float points = pixels * frame.points_per_pixel * 0.95f;
   if (!(points > 0))
     return 10.5f;
   return std::min(48.0f, std::max(6.0f, std::round(points * 2) / 2));

@@ -107,8 +107,8 @@ TEST_CASE("the size of the type follows the height of the lines") {
                             block("text", "y", Box(50, 100, 900, 148))})});
   const float a = d.sections[0].blocks[0].paragraph.font_size;
   const float b = d.sections[0].blocks[1].paragraph.font_size;
-  CHECK(a == doctest::Approx(10.5));
-  CHECK(b == doctest::Approx(21.5));
+  CHECK(a == doctest::Approx(13.5));
+  CHECK(b == doctest::Approx(27));
 }
 
 TEST_CASE("a figure is a picture, without its crop a warning") {
