@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <mutex>
 
 #include <xlsxwriter.h>
 #include <zip.h>
@@ -103,7 +104,8 @@ bool read_number(const std::string &text, Number *number) {
   return true;
 }
 
-// Closes the workbook whatever happens: closing is what frees it.
+// Closes the workbook whatever happens: closing is what frees it. One at a
+// time: libxlsxwriter calls gmtime(), whose result all threads share.
 class Workbook {
 public:
   Workbook(const std::string &path, const std::string &directory) {
@@ -120,12 +122,14 @@ public:
   }
   ~Workbook() {
     if (book_)
-      workbook_close(book_);
+      close();
   }
   Workbook(const Workbook &) = delete;
   Workbook &operator=(const Workbook &) = delete;
   lxw_workbook *get() const { return book_; }
   lxw_error close() {
+    static std::mutex closing;
+    const std::lock_guard<std::mutex> one(closing);
     lxw_workbook *book = book_;
     book_ = nullptr;
     return workbook_close(book);
