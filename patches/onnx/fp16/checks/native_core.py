@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 
 import numpy as np
 import onnx
@@ -26,7 +27,7 @@ if not os.path.isfile(os.environ.get("PADDLE2ONNX_CORE", "")):
     )
 sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
 import fp16_scan  # noqa: E402
-from fp16_base import casts, convert, errors, evaluate, network, run_onnx  # noqa: E402
+from fp16_base import cast_pairs, casts, convert, errors, evaluate, network, run_onnx  # noqa: E402
 from paddle2onnx import fp16  # noqa: E402
 from scan import RESULTS, markdown  # noqa: E402
 
@@ -81,6 +82,7 @@ def compare(name, kind, opset, folder):
                 "cosine": min(row["cosine"] for row in found),
                 "control": max(errors(got, value)["max"] for got, value in zip(control, want)),
                 "casts": casts(model),
+                "pairs": cast_pairs(model),
                 "bytes": len(model),
             }
         )
@@ -89,6 +91,18 @@ def compare(name, kind, opset, folder):
     same = {"types": ports(one) == ports(other), "weights": weights(one) == weights(other), "gap": gap}
     rows[0].update(same)
     return rows
+
+
+def scan(opsets):
+    """Rows of fp16_scan.table() for both paths; each program is saved and evaluated once."""
+    native, restored = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in sorted(fp16_scan.CASES):
+            case = fp16_scan.Case(name, folder)
+            for opset in opsets:
+                native.append(fp16_scan.run(case, opset, restore=False))
+                restored.append(fp16_scan.run(case, opset, restore=True))
+    return native, restored
 
 
 def main():
@@ -104,8 +118,7 @@ def main():
             invalid.append([name, kind, opset, str(error)])
             print(invalid[-1], flush=True)
     opsets = [int(value) for value in args.scan.split(",")]
-    native = fp16_scan.table(opsets, sorted(fp16_scan.CASES), restore=False)
-    restored = fp16_scan.table(opsets, sorted(fp16_scan.CASES), restore=True)
+    native, restored = scan(opsets)
     apart = [
         (one["operator"], one.get("asked"), one["result"], other["result"])
         for one, other in zip(native, restored)
