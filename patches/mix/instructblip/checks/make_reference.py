@@ -243,6 +243,75 @@ def llama(opt, opt_manifest, opt_golden):
     return config, manifest, golden
 
 
+WIDE = {
+    "vision_config": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1, "num_attention_heads": 4, "image_size": 56, "patch_size": 14},
+    "qformer_config": {"vocab_size": 60, "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96, "encoder_hidden_size": 64},
+    "text_config": {
+        "model_type": "t5", "vocab_size": 2000, "d_model": 384, "d_kv": 48, "d_ff": 1024, "num_layers": 6, "num_heads": 8, "dropout_rate": 0.0,
+        "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 1,
+    },
+    "num_query_tokens": 8,
+    "image_token_index": 1999,
+}  # fmt: skip
+
+
+def wide_kind(name, value):
+    """Scores of the last layer are wide, so that probabilities leave the range of float32."""
+    if name in ("language_model.lm_head.weight", "query_tokens"):
+        return "normal"
+    if value.ndim == 1:
+        return "bias" if name.endswith("bias") else "norm_weight"
+    return "embedding" if "embed" in name or "relative" in name or "shared" in name else "linear"
+
+
+def wide(out):
+    """A T5 of six layers a side, in float64 throughout: `transformers` takes its norms and softmax in float32, which this undoes."""
+    from transformers.models.t5 import modeling_t5
+
+    model = InstructBlipForConditionalGeneration(InstructBlipConfig.from_dict(WIDE))
+    entries = [{"name": n, "shape": list(v.shape), "kind": wide_kind(n, v)} for n, v in model.named_parameters()]
+    for entry in entries:
+        entry["kind"] = "linear" if entry["name"].endswith("patch_embedding.weight") else entry["kind"]
+    manifest = {"salt": "", "parameters": entries, "tied": {}, "grad_order": [entry["name"] for entry in entries]}
+    draw = np.random.default_rng(75)
+    golden = {
+        "qformer_input_ids": draw.integers(4, 60, [2, 10]),
+        "qformer_attention_mask": np.ones([2, 10], "int64"),
+        "input_ids": np.concatenate([np.full([2, 8], 1999), draw.integers(4, 1900, [2, 150])], 1),
+        "labels": draw.integers(4, 1900, [2, 40]),
+    }
+    golden["attention_mask"] = np.ones_like(golden["input_ids"])
+    golden["attention_mask"][1, -20:] = 0
+    golden["labels"][1, -7:] = -100
+    given = dict(golden, pixel_values=seeding.seeded("instructblip.wide", (2, 3, 56, 56), "normal"))
+    _, single = outputs(seeded_model(WIDE, manifest, torch.float32), given, torch.float32)
+    norm, cast = modeling_t5.T5LayerNorm.forward, torch.Tensor.float
+    modeling_t5.T5LayerNorm.forward = lambda self, x: (
+        self.weight * x * torch.rsqrt((x * x).mean(-1, keepdim=True) + self.variance_epsilon)
+    )
+    torch.Tensor.float = lambda self: self if self.dtype == torch.float64 else cast(self)
+    model = seeded_model(WIDE, manifest, torch.float64)
+    loss, double = outputs(model, given, torch.float64)
+    loss.backward()
+    modeling_t5.T5LayerNorm.forward, torch.Tensor.float = norm, cast
+    flat = double["logits"].reshape(-1)[::41]
+    golden.update(logits__f64=flat, logits__f64__shape=np.array(double["logits"].shape), logits__f64__stride=np.array(41))
+    golden["loss__f64"] = double["loss"]
+    golden["grad_norms__f64"] = np.array([float(value.grad.norm()) for _, value in model.named_parameters()])
+    np.savez_compressed(os.path.join(out, "t5wide.npz"), **golden)
+    scale = np.abs(double["logits"]).max()
+    precision = {
+        "largest_logit": float(scale),
+        "logits_float32": float(np.abs(single["logits"] - double["logits"]).max() / scale),
+        "loss_float32": float(abs(single["loss"] - double["loss"])[0] / double["loss"][0]),
+        "loss": float(double["loss"][0]),
+    }
+    for what, value in (("config", WIDE), ("manifest", manifest), ("precision", precision)):
+        with open(os.path.join(out, f"t5wide.{what}.json"), "w") as stream:
+            json.dump(value, stream, **({"indent": 1} if what == "precision" else {"separators": (",", ":")}))
+    print("t5wide", precision)
+
+
 def others(out):
     """The filters of sampling, and the image processor."""
     made = {"logits": 3 * seeding.seeded("instructblip.logits", (4, 50), "normal")}
@@ -322,12 +391,15 @@ def main():
     parser.add_argument("--out", required=True)
     parser.add_argument("--golden", required=True)
     parser.add_argument("--only_tokens", action="store_true")
+    parser.add_argument("--only_wide", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     print("torch", torch.__version__, "transformers", transformers.__version__, "numpy", np.__version__)
     if args.only_tokens:
         return tokens(args.out)
+    if args.only_wide:
+        return wide(args.out)
     sets = {}
     for name in ("opt", "t5"):
         folder = os.path.join(args.golden, f"instructblip_{name}")
@@ -338,6 +410,7 @@ def main():
     sets["llama"] = llama(*sets["opt"])
     for name, (config, manifest, golden) in sets.items():
         case(name, config, manifest, golden, args.out)
+    wide(args.out)
     others(args.out)
     tokens(args.out)
     for folder, file in (("minigpt4", "vqa_accuracy.json"), ("minigpt4", "caption_metrics.json")):

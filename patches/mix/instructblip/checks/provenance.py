@@ -14,7 +14,7 @@ repository = "https://github.com/huggingface/transformers"
 version = "4.57.6"
 licence = "Apache-2.0"
 files = ["models/instructblip", "models/opt", "models/t5", "models/llama", "models/blip/image_processing_blip.py", "generation"]
-replaced = "nothing; eager attention, dropout 0, eval mode"
+replaced = "nothing but what [method] says of t5wide; eager attention, dropout 0, eval mode"
 
 [second_source]
 repository = "https://github.com/salesforce/LAVIS"
@@ -35,6 +35,7 @@ machine = "x86_64, one thread, torch.use_deterministic_algorithms(True)"
 [method]
 weights = "seeded from the parameter names: kinds and order in <model>.manifest.json, generator in ci/alignment/seeding.py"
 files = "<model>.npz: inputs and outputs; <model>.extra.npz: gradients, float64 copies, more generation; made by checks/make_reference.py"
+wide = "t5wide.npz: a larger T5 in float64; in this set alone transformers' casts of T5's norms and softmax to float32 were taken out"
 float64 = "the whole run was repeated in float64: X__f64 beside X, differences in <model>.precision.json"
 large_tensors = "every n-th element, with shape and stride of the whole tensor"
 

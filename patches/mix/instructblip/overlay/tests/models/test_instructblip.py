@@ -25,6 +25,7 @@ from paddlemix.models.instructblip.configuration import (
     InstructBlipVisionConfig,
 )
 from paddlemix.models.instructblip.convert import ConversionError, convert_state
+from paddlemix.models.instructblip.generation import cross_entropy
 from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGeneration
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -309,6 +310,13 @@ def hf_state(model, kind):
                 name = name.replace(ours, theirs)
         made[name] = array
     return made
+
+
+class LossTest(unittest.TestCase):
+    def test_losses_above_64(self):
+        logits = np.array([[0.0, 70.0, 5.0], [0.0, 1.0, -100.0], [1.0, 2.0, 3.0]], "float32")
+        losses = cross_entropy(paddle.to_tensor(logits), paddle.to_tensor([0, 2, -100])).numpy()
+        np.testing.assert_allclose(losses, [70.0, 101.31326, 0.0], rtol=1e-6)
 
 
 class ConverterTest(unittest.TestCase):

@@ -120,7 +120,7 @@ class Decoding:
 
     def _decode(self, what, mask):
         states = {"states": self.states} if self.model.is_encoder_decoder else {}
-        logits, self.cache = self.model.decode(what, mask, cache=self.cache, use_cache=True, **states)
+        logits, self.cache = self.model.decode(what, mask, cache=self.cache, use_cache=True, last=True, **states)
         return logits[:, -1].astype("float32")
 
     def take(self, rows):
@@ -130,6 +130,23 @@ class Decoding:
         self.mask = paddle.index_select(self.mask, index)
         if self.states is not None:
             self.states = paddle.index_select(self.states, index)
+
+
+def log_total(scores):
+    """
+    log(sum(exp(scores))) over the last axis, which stays with length 1. On a CPU, `F.log_softmax` and `F.cross_entropy` of Paddle
+    2.6.2 hold what is 64 below the largest at -64, and take 1 ms for a row of 4,000 scores.
+    """
+    largest = scores.max(axis=-1, keepdim=True).detach()
+    return (scores - largest).exp().sum(axis=-1, keepdim=True).log() + largest
+
+
+def cross_entropy(logits, labels):
+    """Of [..., V] and [...], in float32 or float64: 0 where the label is -100."""
+    logits = logits if logits.dtype == paddle.float64 else logits.astype("float32")
+    learned = (labels != -100).astype(logits.dtype)
+    chosen = paddle.take_along_axis(logits, (labels * (labels != -100).astype(labels.dtype)).unsqueeze(-1), axis=-1)
+    return (log_total(logits) - chosen).squeeze(-1) * learned
 
 
 def penalize(scores, seen, options, length):
@@ -207,7 +224,7 @@ def one_by_one(decoding, seen, options):
             tokens = paddle.multinomial(F.softmax(scores, axis=1), 1)
         else:
             tokens = paddle.argmax(scores, axis=1, keepdim=True)
-        chances = paddle.take_along_axis(F.log_softmax(scores, axis=1), tokens, axis=1).numpy()[:, 0]
+        chances = (paddle.take_along_axis(scores, tokens, axis=1) - log_total(scores)).numpy()[:, 0]
         tokens = np.where(alive, tokens.numpy()[:, 0], options.pad_token_id)
         total += np.where(alive, chances, 0.0)
         seen = np.concatenate([seen, tokens[:, None]], axis=1)
@@ -235,7 +252,7 @@ def beams(decoding, seen, options):
     keep = max(2, 1 + len(options.eos_token_id)) * number
     for length in range(width):
         end = prompt + length
-        scores = F.log_softmax(logits, axis=1)
+        scores = logits - log_total(logits)
         scores = penalize(scores, running[:, :, :end].reshape([batch * number, end]), options, length)
         scores = scores.reshape([batch, number, vocab]) + paddle.to_tensor(running_scores).unsqueeze(-1)
         values, places = paddle.topk(scores.reshape([batch, number * vocab]), keep, axis=1)
@@ -313,5 +330,4 @@ def rank_candidates(model, embeds, mask, candidates):
             seen = paddle.concat([decoding.mask, (labels[:, :-1] != -100).astype("int64")], axis=1)
             rest, _ = model.decode(model.embed(inputs[:, :-1]), seen, cache=decoding.cache, use_cache=True)
             logits = paddle.concat([first, rest.astype("float32")], axis=1)
-    loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="none")
-    return loss.reshape([batch, number, length]).sum(-1)
+    return cross_entropy(logits, labels).reshape([batch, number, length]).sum(-1)

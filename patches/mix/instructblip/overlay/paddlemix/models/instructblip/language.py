@@ -15,38 +15,47 @@
 The language models of InstructBLIP: PaddleNLP's OPT, T5 and LLaMA behind one small interface.
 
 A decoder-only model has `embed(ids)` and `decode(embeds, mask, cache)`; an encoder-decoder has `embed(ids)`,
-`encode(embeds, mask)` and `decode(ids, mask, cache, states)`. `decode` gives (logits, cache); a cache is None, or a list with one
-tuple of tensors for each layer whose first axis is the batch.
+`encode(embeds, mask)` and `decode(ids, mask, cache, states)`. `decode` gives (logits, cache), with `last` the logits of the last
+token alone; a cache is None, or a list with one tuple of tensors for each layer whose first axis is the batch.
 
-Where PaddleNLP 2.6.1 differs from the models that InstructBLIP was trained with, the subclasses here correct it:
+Layers, parameters and their names are PaddleNLP's; OPT and T5 are walked through here, because in PaddleNLP 2.6.1
 
-- `OPTForCausalLM` has an output matrix of its own; OPT's is the matrix of the input embeddings.
-- `OPTModel` sums two masks of -3.4e38 in float32 whatever its own type is, which is NaN in float64.
-- `T5Attention` ignores `relative_attention_max_distance` and always takes 128.
+- `OPTForCausalLM` has an output matrix of its own; OPT's is the matrix of the input embeddings;
+- `OPTModel` sums two masks of -3.4e38 in float32 whatever its own type is, which is NaN in float64;
+- `T5Attention` ignores `relative_attention_max_distance` and always takes 128;
+- `T5LayerNorm` and the attention of T5 compute in float32 whatever their type is;
+- both read sizes as tensors, which waits for the device in every layer of every token, and breaks the graph of SOT.
 """
 
 import numpy as np
 import paddle
 import paddle.nn as nn
+import paddle.nn.functional as F
+from paddle.distributed.fleet.utils import recompute
 from paddlenlp.transformers import LlamaForCausalLM, OPTModel, T5ForConditionalGeneration
 from paddlenlp.transformers.opt.modeling import MultiHeadAttention, OPTPretrainedModel
-from paddlenlp.transformers.t5.modeling import T5Attention
 
 __all__ = ["OPTLanguageModel", "T5LanguageModel", "LlamaLanguageModel", "language_model"]
 
 
-LOWEST, HALF_LOWEST = float(np.finfo("float32").min), float(np.finfo("float16").min)
+LOWEST, HALF_LOWEST = float(np.finfo("float32").min), float(np.finfo("float16").min)  # SOT cannot follow np.finfo
 
 
-class _OPTModel(OPTModel):
-    def _prepare_decoder_attention_mask(self, attention_mask, input_shape, past_key_values_length):
-        # [N, past + L] -> what is added to the scores, [N, 1, L, past + L]
-        columns = paddle.arange(paddle.shape(attention_mask)[-1], dtype="int64")
-        rows = columns[past_key_values_length:]
-        keep = attention_mask.astype("bool").unsqueeze([1, 2]) & (columns.unsqueeze(0) <= rows.unsqueeze(1))
-        dtype = self.embeddings.word_embeddings.weight.dtype
-        low = HALF_LOWEST if dtype == paddle.float16 else LOWEST
-        return paddle.where(keep, paddle.zeros([1], dtype), paddle.full([1], low, dtype))
+def additive_mask(keep, dtype):
+    """What is added to the scores: 0 where `keep` is true, the lowest number of the type elsewhere."""
+    return (1.0 - keep.astype(dtype)) * (HALF_LOWEST if dtype == paddle.float16 else LOWEST)
+
+
+def causal(mask, length):
+    """Mask [N, past + L] of ones and zeros -> [N, 1, L, past + L], true where one of the last L tokens sees a token."""
+    columns = paddle.arange(mask.shape[1], dtype="int64")
+    rows = columns[mask.shape[1] - length :]
+    return mask.astype("bool").unsqueeze([1, 2]) & (columns.unsqueeze(0) <= rows.unsqueeze(1))
+
+
+def single_or_double(x):
+    """Half precision as float32."""
+    return x if x.dtype == paddle.float64 else x.astype("float32")
 
 
 class OPTLanguageModel(OPTPretrainedModel):
@@ -56,7 +65,7 @@ class OPTLanguageModel(OPTPretrainedModel):
 
     def __init__(self, config):
         super().__init__(config)
-        self.opt = _OPTModel(config)
+        self.opt = OPTModel(config)
 
     def get_input_embeddings(self):
         return self.opt.embeddings.word_embeddings
@@ -64,25 +73,30 @@ class OPTLanguageModel(OPTPretrainedModel):
     def embed(self, input_ids):
         return self.opt.embeddings.word_embeddings(input_ids)
 
-    def decode(self, inputs_embeds, attention_mask, cache=None, use_cache=False):
+    def decode(self, inputs_embeds, attention_mask, cache=None, use_cache=False, last=False):
         """[N, L, C], mask [N, past + L] -> logits [N, L, vocab_size] and the cache."""
-        outputs = self.opt(
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            use_cache=use_cache,
-            cache=_opt_cache(cache),
-            output_attentions=False,
-            output_hidden_states=False,
-            return_dict=False,
+        embeddings, decoder = self.opt.embeddings, self.opt.decoder
+        length = inputs_embeds.shape[1]
+        hidden = embeddings(
+            attention_mask=attention_mask.astype("int64"),
+            input_embeddings=inputs_embeds,
+            past_key_values_length=attention_mask.shape[1] - length,
         )
-        hidden = outputs[0] if use_cache else outputs
-        logits = paddle.matmul(hidden, self.opt.embeddings.word_embeddings.weight, transpose_y=True)
-        return logits, outputs[1] if use_cache else None
-
-
-def _opt_cache(cache):
-    """Tuples of tensors as PaddleNLP's OPT wants them."""
-    return None if cache is None else [MultiHeadAttention.Cache(*layer) for layer in cache]
+        mask = additive_mask(causal(attention_mask, length), hidden.dtype)
+        caches = []
+        for index, layer in enumerate(decoder.layers):
+            past = None if cache is None else MultiHeadAttention.Cache(*cache[index])
+            hidden = layer(hidden, None, tgt_mask=mask, use_cache=use_cache, cache=past)
+            if use_cache:
+                hidden, past = hidden
+                caches.append(past)
+        hidden = hidden[:, -1:] if last else hidden
+        if decoder.final_layer_norm is not None:
+            hidden = decoder.final_layer_norm(hidden)
+        if decoder.project_out is not None:
+            hidden = decoder.project_out(hidden)
+        logits = paddle.matmul(hidden, embeddings.word_embeddings.weight, transpose_y=True)
+        return logits, caches if use_cache else None
 
 
 class LlamaLanguageModel(LlamaForCausalLM):
@@ -93,7 +107,7 @@ class LlamaLanguageModel(LlamaForCausalLM):
     def embed(self, input_ids):
         return self.llama.embed_tokens(input_ids)
 
-    def decode(self, inputs_embeds, attention_mask, cache=None, use_cache=False):
+    def decode(self, inputs_embeds, attention_mask, cache=None, use_cache=False, last=False):
         """[N, L, C], mask [N, past + L] -> logits [N, L, vocab_size] and the cache."""
         # a position is the number of tokens before it that are no padding
         positions = (paddle.cumsum(attention_mask.astype("int64"), axis=-1) - 1).clip(min=0)
@@ -107,27 +121,64 @@ class LlamaLanguageModel(LlamaForCausalLM):
             output_hidden_states=False,
             return_dict=False,
         )
-        logits = self.lm_head(outputs[0])
-        return logits, list(outputs[1]) if use_cache else None
+        hidden = outputs[0][:, -1:] if last else outputs[0]
+        return self.lm_head(hidden), list(outputs[1]) if use_cache else None
 
 
-class _T5Attention(T5Attention):
-    """Relative attention with the configured largest distance."""
+def _t5_norm(norm, x):
+    """PaddleNLP's `T5LayerNorm` in float32, or in float64 where the model is."""
+    wide = single_or_double(x)
+    scale = paddle.rsqrt(paddle.square(wide).mean(axis=-1, keepdim=True) + norm.variance_epsilon)
+    return norm.weight * (wide * scale).astype(norm.weight.dtype)
 
-    def __init__(self, config, has_relative_attention_bias=False):
-        super().__init__(config, has_relative_attention_bias)
-        self.max_distance = config.relative_attention_max_distance
 
-    def compute_bias(self, query_length, key_length):
-        query = paddle.arange(query_length, dtype="int64").unsqueeze(-1)
-        key = paddle.arange(key_length, dtype="int64").unsqueeze(0)
-        buckets = self._relative_position_bucket(
-            key - query,
-            bidirectional=not self.is_decoder,
-            num_buckets=self.relative_attention_num_buckets,
-            max_distance=self.max_distance,
-        )
-        return self.relative_attention_bias(buckets).transpose([2, 0, 1]).unsqueeze(0)
+def _t5_add(x, y):
+    """x + y, held in the range of float16, which is narrower than the one that T5 was trained in."""
+    if x.dtype != paddle.float16:
+        return x + y
+    largest = -HALF_LOWEST - 1000
+    return (x + y).clip(-largest, largest)
+
+
+def _t5_attention(attention, x, context, bias, past=None):
+    """Attention of x [N, Q, C] to `context`, or to what `past` holds of it -> [N, Q, C], and keys and values."""
+
+    def split(states):
+        return states.reshape([0, 0, attention.n_heads, attention.key_value_proj_dim]).transpose([0, 2, 1, 3])
+
+    if context is None and past is not None:
+        key, value = past
+    else:
+        key, value = split(attention.k(context)), split(attention.v(context))
+        if past is not None:
+            key, value = paddle.concat([past[0], key], axis=2), paddle.concat([past[1], value], axis=2)
+    scores = paddle.matmul(split(attention.q(x)), key, transpose_y=True) + bias
+    weights = F.softmax(single_or_double(scores), axis=-1).astype(scores.dtype)
+    weights = F.dropout(weights, attention.dropout, training=attention.training)
+    out = paddle.matmul(weights, value).transpose([0, 2, 1, 3]).flatten(2)
+    return attention.o(out), (key, value)
+
+
+def _t5_block(block, x, bias, states=None, mask=None, past=None):
+    """A block of the encoder, or with `states` of the decoder -> [N, L, C], and keys and values of both attentions."""
+    layer = block.layer[0]
+    normed = _t5_norm(layer.layer_norm, x)
+    out, cache = _t5_attention(layer.SelfAttention, normed, normed, bias, None if past is None else past[:2])
+    x = _t5_add(x, layer.dropout(out))
+    if states is not None:
+        layer, normed = block.layer[1], _t5_norm(block.layer[1].layer_norm, x)
+        context, seen = (states, None) if past is None else (None, past[2:])
+        out, image = _t5_attention(layer.EncDecAttention, normed, context, mask, seen)
+        x, cache = _t5_add(x, layer.dropout(out)), cache + image
+    layer = block.layer[-1]
+    return _t5_add(x, layer.dropout(layer.DenseReluDense(_t5_norm(layer.layer_norm, x)))), cache
+
+
+def _run(stack):
+    """How a block is run: plainly, or once more in the backward pass to save memory."""
+    if stack.enable_recompute and stack.training:
+        return recompute
+    return lambda function, *args: function(*args)
 
 
 class T5LanguageModel(T5ForConditionalGeneration):
@@ -138,7 +189,9 @@ class T5LanguageModel(T5ForConditionalGeneration):
     def __init__(self, config):
         super().__init__(config)
         for stack in (self.t5.encoder, self.t5.decoder):
-            stack.block[0].layer[0].SelfAttention = _T5Attention(stack.config, has_relative_attention_bias=True)
+            for block in stack.block:
+                if hasattr(block.layer[-1].DenseReluDense, "gelu_act"):  # the same function in one kernel
+                    block.layer[-1].DenseReluDense.gelu_act = nn.GELU(approximate=True)
 
     @property
     def start_token_id(self):
@@ -151,26 +204,58 @@ class T5LanguageModel(T5ForConditionalGeneration):
 
     def encode(self, inputs_embeds, attention_mask):
         """[N, L, C] and its mask [N, L] -> states [N, L, C]."""
-        return self.t5.encoder(inputs_embeds=inputs_embeds, attention_mask=attention_mask, return_dict=False)[0]
+        stack, length = self.t5.encoder, inputs_embeds.shape[1]
+        bias = self._position_bias(stack, length, length)
+        bias = bias + additive_mask(attention_mask.unsqueeze([1, 2]), bias.dtype)
+        hidden = stack.dropout(inputs_embeds)
+        for block in stack.block:
+            hidden, _ = _run(stack)(_t5_block, block, hidden, bias)
+        return stack.dropout(_t5_norm(stack.final_layer_norm, hidden))
 
-    def decode(self, input_ids, attention_mask, cache=None, use_cache=False, states=None, decoder_attention_mask=None):
+    def decode(
+        self,
+        input_ids,
+        attention_mask,
+        cache=None,
+        use_cache=False,
+        last=False,
+        states=None,
+        decoder_attention_mask=None,
+    ):
         """Ids [N, T], mask [N, L] of the states [N, L, C] -> logits [N, T, vocab_size] and the cache."""
-        outputs = self.t5.decoder(
-            input_ids=input_ids,
-            attention_mask=decoder_attention_mask,
-            encoder_hidden_states=states,
-            encoder_attention_mask=attention_mask,
-            cache=cache,
-            use_cache=use_cache,
-            return_dict=False,
-        )
-        hidden = outputs[0]
+        stack, length = self.t5.decoder, input_ids.shape[1]
+        whole = length if cache is None else cache[0][0].shape[2] + length
+        bias = self._position_bias(stack, length, whole)
+        if decoder_attention_mask is None:
+            decoder_attention_mask = paddle.ones([1, whole], "int64")
+        bias = bias + additive_mask(causal(decoder_attention_mask, length), bias.dtype)
+        mask = additive_mask(attention_mask.unsqueeze([1, 2]), bias.dtype)
+        hidden = stack.dropout(stack.embed_tokens(input_ids))
+        caches = []
+        for index, block in enumerate(stack.block):
+            past = None if cache is None else cache[index]
+            hidden, past = _run(stack)(_t5_block, block, hidden, bias, states, mask, past)
+            caches.append(past)
+        hidden = hidden[:, -1:] if last else hidden
+        hidden = stack.dropout(_t5_norm(stack.final_layer_norm, hidden))
         if self.config.tie_word_embeddings:
             hidden = hidden * self.config.d_model**-0.5
             logits = paddle.matmul(hidden, self.t5.shared.weight, transpose_y=True)
         else:
             logits = self.lm_head(hidden)
-        return logits, list(outputs[1]) if use_cache else None
+        return logits, caches if use_cache else None
+
+    def _position_bias(self, stack, queries, keys):
+        """What the distances add to the scores of the last `queries` of `keys` tokens, [1, heads, queries, keys]."""
+        config, attention = self.config, stack.block[0].layer[0].SelfAttention
+        place = paddle.arange(keys, dtype="int64")
+        buckets = attention._relative_position_bucket(
+            place.unsqueeze(0) - place[keys - queries :].unsqueeze(1),
+            bidirectional=not stack.is_decoder,
+            num_buckets=config.relative_attention_num_buckets,
+            max_distance=config.relative_attention_max_distance,
+        )
+        return attention.relative_attention_bias(buckets).transpose([2, 0, 1]).unsqueeze(0)
 
     def shift_right(self, labels):
         """Labels [N, T] -> what the decoder reads: the start token, then the labels without the last; -100 as padding."""

@@ -25,13 +25,12 @@ from typing import Any, Optional
 
 import paddle
 import paddle.nn as nn
-import paddle.nn.functional as F
 from paddle.nn.initializer import Constant, Normal
 from paddlenlp.transformers.model_outputs import BaseModelOutputWithPooling, ModelOutput
 from paddlenlp.transformers.model_utils import PretrainedModel
 
 from .configuration import InstructBlipConfig, InstructBlipQFormerConfig, InstructBlipVisionConfig
-from .generation import GenerationOptions, generate, rank_candidates
+from .generation import GenerationOptions, cross_entropy, generate, rank_candidates
 from .language import language_model
 from .qformer import QFormerEmbeddings, QFormerEncoder, additive_mask, given
 from .vision import VisionEmbeddings, VisionEncoder
@@ -340,9 +339,8 @@ class InstructBlipForConditionalGeneration(InstructBlipPretrainedModel):
     @staticmethod
     def loss(logits, labels):
         """Mean cross entropy of [N, L, V] and [N, L] over the labels that are not -100; 0 if all are."""
-        labels = labels.flatten()
-        losses = F.cross_entropy(logits.flatten(0, 1), labels, ignore_index=-100, reduction="none")
-        # the mean of cross_entropy counts ignored labels in Paddle 2.6's static graph, and not in dygraph
+        # the mean of F.cross_entropy counts ignored labels in Paddle 2.6's static graph, and not in dygraph
+        losses = cross_entropy(logits, labels)
         return losses.sum() / (labels != -100).astype(losses.dtype).sum().clip(min=1.0)
 
     @paddle.no_grad()
