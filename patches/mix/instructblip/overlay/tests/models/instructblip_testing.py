@@ -156,7 +156,7 @@ def saved(folder, kind="opt", seed=0):
     size = len(made.tokenizer)
     net = model(kind, seed, vocab_size=size, image_token=made.image_token_id)
     target = os.path.join(folder, "model")
-    net.save_pretrained(target)
+    net.save_pretrained(target, save_function=paddle.save)  # ppdiffusers, once imported, makes the default None
     made.save_pretrained(target)
     return target, net, made
 

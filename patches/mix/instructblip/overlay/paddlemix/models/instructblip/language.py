@@ -24,7 +24,7 @@ Layers, parameters and their names are PaddleNLP's; OPT and T5 are walked throug
 - `OPTModel` sums two masks of -3.4e38 in float32 whatever its own type is, which is NaN in float64;
 - `T5Attention` ignores `relative_attention_max_distance` and always takes 128;
 - `T5LayerNorm` and the attention of T5 compute in float32 whatever their type is;
-- both read sizes as tensors, which waits for the device in every layer of every token, and breaks the graph of SOT.
+- both read sizes as tensors for every token, T5 in each layer, which waits for the device.
 """
 
 import numpy as np
