@@ -1,0 +1,95 @@
+# Copyright (c) 2023 PaddlePaddle Authors. All Rights Reserved.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""Appflow's music_generation: AudioLDM, alone and after a recording, on tiny seeded sets; RUN_SLOW=1 adds the real weights."""
+
+import os
+import sys
+import unittest
+
+import numpy as np
+import paddle
+from paddlemix.appflow import Appflow
+from tests.testing_utils import slow
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from appflow_common import summary  # noqa: E402
+from audio_common import SoundTestCase  # noqa: E402
+
+NAME = "cvssp/audioldm"
+CHAIN = ["whisper", "THUDM/chatglm-6b", NAME]
+
+
+class MusicGenerationTest(SoundTestCase):
+    sounds = CHAIN
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.task = Appflow(app="music_generation", models=[NAME])
+        cls.task.task_instances[0]._model.set_progress_bar_config(disable=True)
+        cls.first = cls.play()
+
+    @classmethod
+    def play(cls, prompt="a red ball", seed=1, steps=2, seconds=0.064):
+        paddle.seed(seed)
+        inputs = {"prompt": prompt, "num_inference_steps": steps, "audio_length_in_s": seconds}
+        return np.asarray(cls.task(**inputs)["result"])
+
+    def test_sound_and_stored_numbers(self):
+        self.assertEqual((self.first.shape, self.first.dtype), ((1024,), np.dtype("float32")))
+        self.assertTrue(np.isfinite(self.first).all() and np.abs(self.first).max() <= 1)
+        self.assertGreater(self.first.std(), 0.001)
+        self.assertStored("music_generation", summary(self.first), 0.003)
+        self.assertStored("music_generation loudness", summary(np.abs(self.first)), 0.003)
+
+    def test_same_seed_plays_the_same(self):
+        self.assertSame(self.first, self.play())
+
+    def test_seed_prompt_and_steps_matter(self):
+        for changed in (self.play(seed=2), self.play("the blue house on a bus"), self.play(steps=3)):
+            self.assertDiffer(self.first, changed, 1e-4)
+
+    def test_half_the_time_is_half_the_samples(self):
+        self.assertEqual(self.play(seconds=0.032).shape, (512,))
+
+    def test_music_to_a_recording(self):
+        task = self.say_little(Appflow(app="music_generation", models=CHAIN))
+
+        def play(audio):
+            paddle.seed(1)
+            result = task(audio=audio, prompt="{}", num_inference_steps=2, audio_length_in_s=0.064)
+            return np.asarray(result["result"])
+
+        play(self.low)  # Whisper's executor makes its model when it first hears, which takes from the random numbers
+        first = play(self.low)
+        self.assertEqual(first.shape, (1024,))
+        self.assertSame(first, play(self.low))
+        self.assertDiffer(first, play(self.high), 1e-5)
+
+    def test_missing_prompt_is_named(self):
+        with self.assertRaisesRegex(AssertionError, "The prompt is None"):
+            self.task(num_inference_steps=2)
+
+
+@slow
+class MusicGenerationSlowTest(unittest.TestCase):
+    def test_real_weights(self):
+        task = Appflow(app="music_generation", models=[NAME])
+        sound = np.asarray(task(prompt="a classical guitar", audio_length_in_s=2.0)["result"])
+        self.assertEqual(sound.shape, (32000,))
+        self.assertGreater(sound.std(), 0.001)
+
+
+if __name__ == "__main__":
+    unittest.main()
