@@ -11,6 +11,7 @@ import unittest
 from unittest import mock
 
 import numpy as np
+import soundfile
 from PIL import Image
 
 from alignment.record import arguments, write_metrics
@@ -91,10 +92,14 @@ def drawing(task, prompt="prompt", image=True):
 
 
 def scripts():
+    from paddlemix.appflow import audio_asr as ears
     from paddlemix.appflow import image2image_text_guided_generation as to_image
     from paddlemix.appflow import openset_det_sam as det
+    from paddlemix.appflow import text2audio_generation as music
     from paddlemix.appflow import text2image_generation as to_text
     from paddlemix.appflow import text2image_inpaiting as paint
+    from paddlemix.appflow import text2speech_synthesize as mouth
+    from paddlemix.appflow import text2text_generation as chat
     from paddlemix.appflow import text2video_generation as video
     from paddlemix.models.groundingdino.modeling import GroundingDinoModel
     from paddlemix.models.sam.modeling import SamModel
@@ -116,6 +121,32 @@ def scripts():
     def first_mask(original, self, masks, *rest):
         return original(self, masks[:1], *rest).tile([masks.shape[0], 1, 1, 1])
 
+    def backwards(original, self, audio_type, path):
+        original(self, audio_type, path)
+        self._inputs["audio"] = self._inputs["audio"].flip([1])
+
+    def spoken(change):
+        """The samples of the file that was written are changed by `change`."""
+
+        def fault(original, self, inputs):
+            outputs = original(self, inputs)
+            samples, rate = soundfile.read(outputs["audio"])
+            soundfile.write(outputs["audio"], change(samples), rate)
+            return outputs
+
+        return fault
+
+    def last_line_first(original, self, inputs):
+        outputs = original(self, inputs)
+        return {**outputs, "prompt": outputs["inpaint_prompt"], "inpaint_prompt": outputs["prompt"]}
+
+    hearing = {
+        "recording ignored": wrapped(ears.AudioASRTask, "_run_model", on_input("audio", lambda _: "low.wav")),
+        "recording backwards": wrapped(ears.WhisperExecutor, "preprocess", backwards),
+        "what was heard is lost": wrapped(ears.AudioASRTask, "_run_model", on_input("prompt", lambda p: p.replace("{}", ""))),
+        "prompt ignored": wrapped(chat.ChatGlmTask, "_run_model", on_input("prompt", lambda _: "x")),
+        "inputs not checked": wrapped(ears.AudioASRTask, "_preprocess", lambda original, self, inputs: inputs),
+    }
     return {
         "models/test_groundingdino.py": {
             "swapped coordinates": wrapped(GroundingDinoModel, "forward", reversed_boxes),
@@ -165,6 +196,27 @@ def scripts():
             "prompt ignored": wrapped(video.TextToVideoSDTask, "_run_model", on_input("prompt", lambda _: "x")),
             "steps ignored": wrapped(video.TextToVideoSDTask, "_run_model", on_input("num_inference_steps", lambda _: 2)),
             "seed ignored": wrapped(video.TextToVideoSDTask, "_run_model", reseeded),
+        },
+        "appflow/test_audio_caption.py": {
+            **hearing,
+            "answers exchanged": wrapped(chat.ChatGlmTask, "_postprocess", last_line_first),
+        },
+        "appflow/test_audio_chat.py": {
+            **hearing,
+            "speech backwards": wrapped(mouth.AudioTTSTask, "_run_model", spoken(lambda samples: samples[::-1])),
+            "speech at half the loudness": wrapped(mouth.AudioTTSTask, "_run_model", spoken(lambda samples: samples / 2)),
+            "silence": wrapped(mouth.AudioTTSTask, "_run_model", spoken(np.zeros_like)),
+            "answer not spoken": wrapped(mouth.AudioTTSTask, "_run_model", on_input("prompt", lambda _: "a dog")),
+            "seed of the speech ignored": wrapped(mouth.AudioTTSTask, "_run_model", reseeded),
+        },
+        "appflow/test_music_generation.py": {
+            "prompt ignored": wrapped(music.AudioLDMPipelineTask, "_run_model", on_input("prompt", lambda _: "x")),
+            "sound backwards": wrapped(music.AudioLDMPipelineTask, "_run_model", on_result(lambda r: r[::-1])),
+            "sound at half the loudness": wrapped(music.AudioLDMPipelineTask, "_run_model", on_result(lambda r: r / 2)),
+            "silence": wrapped(music.AudioLDMPipelineTask, "_run_model", on_result(np.zeros_like)),
+            "seed ignored": wrapped(music.AudioLDMPipelineTask, "_run_model", reseeded),
+            "steps ignored": wrapped(music.AudioLDMPipelineTask, "_run_model", on_input("num_inference_steps", lambda _: 2)),
+            "length ignored": wrapped(music.AudioLDMPipelineTask, "_run_model", on_input("audio_length_in_s", lambda _: 0.064)),
         },
         "appflow/test_text2image.py": drawing(to_text.StableDiffusionTask, image=False),
         "appflow/test_upscaling.py": drawing(to_image.StableDiffusionUpscaleTask),
