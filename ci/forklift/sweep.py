@@ -18,14 +18,11 @@ from typing import Any
 import msgspec
 
 from forklift import environment, shell, suites
-from forklift.checks.loss_consistency import judge
 from forklift.errors import Reason, UsageError, nearest
 from forklift.files import write_whole
 from forklift.model import FeatureBranch, SweepSpec
 from forklift.paths import House
-
-EQUAL, CLOSE = 1e-5, 1e-3
-
+from forklift.sweep_verdict import apart, gaps, summarise, with_rest
 
 # keys of a row that no run depends on
 _PROSE = ("class", "file", "group", "why")
@@ -208,7 +205,7 @@ class Runner:
                 result = self._measured()
                 write_whole(verdict, msgspec.json.encode(result))
                 return result
-            if _apart(stored) and stored["dtype"] == "float32" and "float64" not in stored:
+            if apart(stored) and stored["dtype"] == "float32" and "float64" not in stored:
                 result = self._in_float64(stored)
                 write_whole(verdict, msgspec.json.encode(result))
                 return result
@@ -236,11 +233,11 @@ class Runner:
 
     def _in_float64(self, first: dict[str, Any]) -> dict[str, Any]:
         """Rounding can grow beyond any bound within 50 steps: whether the programs differ, or only the rounding, float64 shows."""
-        modes = [mode for mode in self.spec.modes if mode == "dygraph" or mode in _apart(first)]
+        modes = [mode for mode in self.spec.modes if mode == "dygraph" or mode in apart(first)]
         control = summarise(self._modes("float64", modes), self.limits.steps)
         if control["problem"]:
             return {**first, "float64": {name: control[name] for name in ("problem", "places") if name in control}}
-        return {**self._facts("float64"), **with_rest(control, first), "float32": _gaps(first)}
+        return {**self._facts("float64"), **with_rest(control, first), "float32": gaps(first)}
 
     def _modes(self, dtype: str, modes: Sequence[str]) -> dict[str, Any]:
         """Train what has no result yet, all modes in one process of the script."""
@@ -266,11 +263,6 @@ class Runner:
         return {"error": reason.value, "last": (text.strip().splitlines() or [f"status {answer.get('status')}"])[-1][:300]}
 
 
-def _apart(result: dict[str, Any]) -> list[str]:
-    """The modes that ran, but whose losses are not those of dygraph."""
-    return [mode for mode, facts in result["modes"].items() if facts["outcome"] == "failed" and facts.get("departs_at")]
-
-
 def _read(out: Path, mode: str) -> dict[str, Any]:
     """What the script wrote about a mode: its run, or how it failed; nothing where it did neither."""
     done, failed = out / f"{mode}.json", out / f"{mode}.failed.json"
@@ -280,57 +272,6 @@ def _read(out: Path, mode: str) -> dict[str, Any]:
     if failed.is_file():
         return {"error": Reason.SCRIPT_FAILED.value, **msgspec.json.decode(failed.read_bytes())}
     return {}
-
-
-def summarise(runs: dict[str, Any], steps: int) -> dict[str, Any]:
-    """equal (<= 1e-5), close (<= 1e-3) or failed, from the best static mode; every mode with its own verdict."""
-    reference = runs.get("dygraph", {"error": "not run", "last": ""})
-    modes: dict[str, Any] = {}
-    for mode, found in runs.items():
-        if mode == "dygraph" or "error" in reference:
-            continue
-        if "error" in found:
-            modes[mode] = {"outcome": "failed", "problem": f"{found['error']}: {found['last']}", "places": found.get("places", [])}
-            continue
-        verdict = judge(reference, found, steps, CLOSE)
-        outcome = "failed" if verdict["problem"] else "equal" if verdict["max_gap"] <= EQUAL else "close"
-        breaks = (found.get("static") or {}).get("graph_break_reasons", [])
-        modes[mode] = {"outcome": outcome, "departs_at": _departs(reference, found), "breaks": breaks, **verdict}
-    problem = f"{reference['error']}: {reference['last']}" if "error" in reference else ""
-    return {
-        "outcome": _best(modes),
-        "problem": problem,
-        **({"places": reference["places"]} if reference.get("places") else {}),
-        "losses": {mode: [_short(loss) for loss in found.get("losses", [])] for mode, found in runs.items()},
-        "modes": modes,
-    }
-
-
-def with_rest(control: dict[str, Any], first: dict[str, Any]) -> dict[str, Any]:
-    """The float64 run of some modes, and what float32 showed of the others."""
-    modes = {mode: control["modes"].get(mode, facts) for mode, facts in first["modes"].items()}
-    return {**control, "modes": modes, "outcome": _best(modes)}
-
-
-def _best(modes: dict[str, Any]) -> str:
-    order = ["equal", "close", "failed"]
-    return min((facts["outcome"] for facts in modes.values()), key=order.index, default="failed")
-
-
-def _gaps(result: dict[str, Any]) -> dict[str, Any]:
-    return {mode: {name: facts.get(name) for name in ("departs_at", "max_gap")} for mode, facts in result["modes"].items()}
-
-
-def _departs(reference: dict[str, Any], found: dict[str, Any]) -> int:
-    """The first step, from 1, whose losses are not equal; 0 where all are."""
-    pairs = zip(found["losses"], reference["losses"], strict=False)
-    apart = (a is None or b is None or abs(a - b) > EQUAL * abs(b) for a, b in pairs)
-    return next((step for step, differs in enumerate(apart, 1) if differs), 0)
-
-
-def _short(loss: float | None) -> float | None:
-    """Nine digits: a float32 to its last bit."""
-    return None if loss is None else float(f"{loss:.9g}")
 
 
 def write_evidence(target: Path, results: list[dict[str, Any]]) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toyhouse import put, table
 
-from forklift import sweep
+from forklift import sweep, sweep_verdict
 from forklift.errors import UsageError
 from forklift.model import Change, FeatureBranch, SweepSpec
 
@@ -98,7 +98,7 @@ def run(mode, factor=1.0, steps=50, **proof):
 
 
 def outcome(**runs):
-    return sweep.summarise(runs, 50)["outcome"]
+    return sweep_verdict.summarise(runs, 50)["outcome"]
 
 
 def test_the_best_static_mode_decides():
@@ -122,12 +122,12 @@ def test_a_static_mode_that_never_ran_does_not_count():
 def test_losses_that_json_has_no_number_for_fail_the_row():
     holes = run("ast")
     holes["losses"][3] = None
-    row = sweep.summarise({"dygraph": run("dygraph"), "ast": holes}, 50)
+    row = sweep_verdict.summarise({"dygraph": run("dygraph"), "ast": holes}, 50)
     assert (row["outcome"], row["modes"]["ast"]["problem"]) == ("failed", "ast: a loss is not finite")
 
 
 def test_without_dygraph_there_is_nothing_to_compare_with():
-    row = sweep.summarise({"dygraph": {"error": "timeout", "last": "timed out after 3 s"}}, 50)
+    row = sweep_verdict.summarise({"dygraph": {"error": "timeout", "last": "timed out after 3 s"}}, 50)
     assert (row["outcome"], row["problem"], row["modes"]) == ("failed", "timeout: timed out after 3 s", {})
 
 
@@ -281,5 +281,5 @@ def test_a_change_without_a_sweep(toy):
 
 def test_speed_is_not_a_number_without_times():
     bare = {**run("ast"), "ms_per_step": []}
-    row = sweep.summarise({"dygraph": run("dygraph"), "ast": bare}, 50)
+    row = sweep_verdict.summarise({"dygraph": run("dygraph"), "ast": bare}, 50)
     assert math.isnan(row["modes"]["ast"]["speed_ratio"])

@@ -7,7 +7,8 @@ from toyhouse import put, table
 
 from forklift import sweep_list
 from forklift.errors import UsageError
-from forklift.sweep import ModelRow, summarise
+from forklift.sweep import ModelRow
+from forklift.sweep_verdict import summarise
 
 
 def run(mode, gap=0.0, ratio=1.0, **proof):
