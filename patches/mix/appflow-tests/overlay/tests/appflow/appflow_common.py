@@ -155,7 +155,7 @@ class DrawingTests:
 
     def test_picture_and_stored_numbers(self):
         self.assertPicture(self.first(), self.size)
-        self.assertStored(f"{self.app} {self.model}", summary(self.first()), 4.0)
+        self.assertStored(f"{self.app} {self.model}", summary(self.first()), 0.5)
 
     def test_same_seed_draws_the_same(self):
         self.assertSame(self.first(), self.draw())
