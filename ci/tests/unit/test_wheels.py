@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,23 @@ def test_an_environment_that_cannot_be_made_leaves_nothing(tmp_path: Path, monke
     (tmp_path / "some.txt").write_text("no-such-wheel==1.0 --hash=sha256:" + "0" * 64 + "\n")
     with pytest.raises(SystemExit, match="could not be installed"):
         wheels.environment(str(tmp_path / "made"), str(tmp_path / "some.txt"))
-    assert list((tmp_path / "made").iterdir()) == []
+    assert [path.suffix for path in (tmp_path / "made").iterdir()] == [".lock"]
+
+
+def test_two_that_ask_at_once_get_one_environment(tmp_path: Path, monkeypatch):
+    (tmp_path / "none.txt").write_text("# no packages\n")
+    made, create = [], wheels.venv.create
+
+    def slow(target: str, **options: bool) -> None:
+        made.append(target)
+        time.sleep(0.5)
+        create(target, **options)
+
+    monkeypatch.setattr(wheels.venv, "create", slow)
+    with ThreadPoolExecutor(2) as both:
+        words = (str(tmp_path / "made"), str(tmp_path / "none.txt"))
+        pythons = [future.result() for future in [both.submit(wheels.environment, *words) for _ in range(2)]]
+    assert len(made) == 1 and len(set(pythons)) == 1 and Path(pythons[0]).is_file()
 
 
 def test_an_environment_is_made_once(tmp_path: Path):
