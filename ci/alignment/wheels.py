@@ -85,7 +85,7 @@ def environment(folder: str, requirements: str) -> str:
     target = os.path.join(folder, "%s-%s-py%d%d" % (stem, sha256(requirements)[:12], *sys.version_info[:2]))
     python = os.path.join(target, "bin", "python")
     os.makedirs(folder, exist_ok=True)
-    # checks that run at the same time ask for the same environment: the second waits for the first, or it would take files from under it
+    # checks that run at the same time ask for the same environment: the second waits, or it would take files from under the first
     with locked(target + ".lock"):
         if not os.path.isfile(os.path.join(target, "complete")):
             shutil.rmtree(target, ignore_errors=True)
