@@ -13,52 +13,26 @@ import random
 import sys
 from types import SimpleNamespace
 
-try:
-    import tomllib
-except ImportError:  # Python < 3.11
-    import tomli as tomllib
-
 import numpy as np
 
-from alignment import seeding, training
+from alignment import rows, seeding, training
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BATCHES = 4  # distinct batches, used in turn
-
-
-def read_row(name):
-    with open(os.path.join(HERE, os.pardir, "models.toml"), "rb") as stream:
-        rows = tomllib.load(stream)["row"]
-    for row in rows:
-        if row["id"] == name:
-            for reason in ("untrainable", "pending"):
-                if reason in row:
-                    sys.exit("row %s is not swept: %s" % (name, row[reason]))
-            return row
-    sys.exit("no row %r in models.toml; the rows are: %s" % (name, ", ".join(r["id"] for r in rows)))
-
-
-def config_file(row):
-    """The suite's config; where the base has none (a release from the package index), the settings of it that matter here."""
-    path = row["config"] or row["config_of"]
-    if os.path.isfile(path):
-        return path
-    own = os.path.join(HERE, "configs", row["id"] + ".yaml")
-    if not os.path.isfile(own):
-        sys.exit("row %s needs %s; next: run it on the fork (make fork-clas)" % (row["id"], path))
-    return own
 
 
 def read_config(row):
     """The suite's config of a row with its overrides, without pretrained weights (there is no network to fetch them)."""
     from ppcls.utils.config import AttrDict, get_config
 
-    config = get_config(config_file(row), row.get("overrides"), show=False)
+    own = os.path.join(HERE, "configs", row["id"] + ".yaml")
+    path = rows.config_file(row, row["config"] or row["config_of"], own, "make fork-clas")
+    config = get_config(path, row.get("overrides"), show=False)
     if not row["config"]:  # a model class without a training config of its own: the settings of its sibling
         config["Arch"] = AttrDict(name=row["arch"], class_num=config["Arch"]["class_num"])
     config["Global"]["image_shape"] = row["size"]
     config["Global"]["device"] = "cpu"
-    remove_pretrained(config["Arch"])
+    rows.replace_keys(config["Arch"], {"pretrained": False, "use_ssld": False, "pretrained_list": None})
     shrink_classes(config["Arch"])
     scale_rates(row, config)
     return config
@@ -104,20 +78,6 @@ def scale_rates(row, config):
                     options["lr"][key] = float(options["lr"][key]) * scale
             if "values" in options["lr"]:
                 options["lr"]["values"] = [float(value) * scale for value in options["lr"]["values"]]
-
-
-def remove_pretrained(node):
-    if isinstance(node, dict):
-        for key in list(node):
-            if key in ("pretrained", "use_ssld"):
-                node[key] = False
-            elif key == "pretrained_list":
-                node[key] = None
-            else:
-                remove_pretrained(node[key])
-    elif isinstance(node, list):
-        for item in node:
-            remove_pretrained(item)
 
 
 def samples(row, config, index):
@@ -216,7 +176,7 @@ def build(args):
 
     logger.init_logger(log_level=40)
     paddle.set_device("cpu")
-    row = read_row(args.row)
+    row = rows.read_row(os.path.join(HERE, os.pardir, "models.toml"), args.row)
     dtype = args.dtype or row.get("dtype", "float32")
     paddle.set_default_dtype(dtype)
     config = read_config(row)

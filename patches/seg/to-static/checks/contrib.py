@@ -12,7 +12,7 @@ import sys
 import numpy as np
 from trainers import enter_medicalseg  # beside this file
 
-from alignment import seeding, training
+from alignment import rows, seeding, training
 
 BATCHES = 4  # distinct batches, used in turn
 
@@ -37,16 +37,6 @@ def enter(row):
         importlib.import_module(module)
 
 
-def remove_pretrained(node):
-    """Without a network there are no weights to fetch, and they play no part here."""
-    if isinstance(node, dict):
-        for key in list(node):
-            if key == "pretrained":
-                node[key] = None
-            else:
-                remove_pretrained(node[key])
-
-
 def merge(node, changes):
     """Put the nested values of `changes` into `node`."""
     for key, value in changes.items():
@@ -63,7 +53,7 @@ def read_config(row, kind=None):
 
     config = (kind or Config)(row["config"], checker=ConfigChecker([]))
     merge(config.dic, row.get("change", {}))
-    remove_pretrained(config.dic)
+    rows.replace_keys(config.dic, {"pretrained": None})
     for item in config.dic.get("loss", {}).get("types", []):
         item.update({key: value for key, value in row.get("loss_arguments", {}).items() if key in item})
     if "learning_rate" in config.dic:

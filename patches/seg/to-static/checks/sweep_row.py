@@ -7,40 +7,13 @@ overrides that keep a row small stand in models.toml.
 import os
 import sys
 
-try:
-    import tomllib
-except ImportError:  # Python < 3.11
-    import tomli as tomllib
-
 import numpy as np
 
-from alignment import seeding, training
+from alignment import rows, seeding, training
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 BATCHES = 4  # distinct batches, used in turn
-
-
-def read_row(name):
-    with open(os.path.join(HERE, os.pardir, "models.toml"), "rb") as stream:
-        rows = tomllib.load(stream)["row"]
-    for row in rows:
-        if row["id"] == name:
-            for reason in ("untrainable", "pending"):
-                if reason in row:
-                    sys.exit("row %s is not swept: %s" % (name, row[reason]))
-            return row
-    sys.exit("no row %r in models.toml; the rows are: %s" % (name, ", ".join(r["id"] for r in rows)))
-
-
-def remove_pretrained(node):
-    """Without a network there are no weights to fetch, and they play no part here."""
-    if isinstance(node, dict):
-        for key in list(node):
-            if key == "pretrained":
-                node[key] = None
-            else:
-                remove_pretrained(node[key])
 
 
 def arrays(row, classes, index):
@@ -78,7 +51,7 @@ def add_targets(row, data, labels, classes):
 def build(args):
     import paddle
 
-    row = read_row(args.row)
+    row = rows.read_row(os.path.join(HERE, os.pardir, "models.toml"), args.row)
     dtype = args.dtype or row.get("dtype", "float32")
     if "trainer" in row:
         from trainers import TRAINERS  # beside this file
@@ -100,16 +73,6 @@ def scale_rate(row, config):
     )
 
 
-def config_file(row):
-    """The suite's config; where the base has none (a release from the package index), the settings of it that matter here."""
-    if os.path.isfile(row["config"]):
-        return row["config"]
-    path = os.path.join(HERE, "configs", row["id"] + ".yml")
-    if not os.path.isfile(path):
-        sys.exit("row %s needs %s; next: run it on the fork (make fork-seg)" % (row["id"], row["config"]))
-    return path
-
-
 def build_paddleseg(row, dtype, out):
     import paddle
     from paddleseg.core.train import loss_computation
@@ -117,8 +80,9 @@ def build_paddleseg(row, dtype, out):
 
     paddle.set_device("cpu")
     paddle.set_default_dtype(dtype)
-    config = Config(config_file(row), opts=row.get("overrides") or None)
-    remove_pretrained(config.dic["model"])
+    path = rows.config_file(row, row["config"], os.path.join(HERE, "configs", row["id"] + ".yml"), "make fork-seg")
+    config = Config(path, opts=row.get("overrides") or None)
+    rows.replace_keys(config.dic["model"], {"pretrained": None})
     if row.get("empty_weights"):  # this backbone cannot be built without a file of weights
         path = os.path.join(out, "empty.pdparams")
         paddle.save({}, path)

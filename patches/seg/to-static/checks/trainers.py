@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from alignment import seeding, training
+from alignment import rows, seeding, training
 
 BATCHES = 4  # distinct batches, used in turn
 
@@ -16,16 +16,6 @@ def whole_model(network, mode):
     import paddle
 
     return paddle.jit.to_static(network)
-
-
-def remove_pretrained(node):
-    """Without a network there are no weights to fetch, and they play no part here."""
-    if isinstance(node, dict):
-        for key in list(node):
-            if key in ("pretrained", "pretrained_path"):
-                node[key] = None
-            else:
-                remove_pretrained(node[key])
 
 
 def scale_rates(row, config, usual):
@@ -88,7 +78,7 @@ def build_matting(row, dtype):
         config.dic["model"] = dict(row["model"])
     # dim-vgg16.yml still has the older `learning_rate`, which the builder no longer reads.
     config.dic.setdefault("lr_scheduler", {"type": "PolynomialDecay", "learning_rate": 0.001, "power": 0.9})
-    remove_pretrained(config.dic["model"])
+    rows.replace_keys(config.dic["model"], {"pretrained": None})
     scale_rates(row, config.dic, config.batch_size)
     builder = MatBuilder(config)
     model = builder.model
@@ -137,7 +127,7 @@ def build_medicalseg(row, dtype):
 
     paddle.set_default_dtype(dtype)
     config.dic["model"].update(row.get("model", {}))
-    remove_pretrained(config.dic["model"])
+    rows.replace_keys(config.dic["model"], {"pretrained": None})
     scale_rates(row, config.dic, config.batch_size)
     model = config.model
     model.train()
