@@ -34,6 +34,8 @@ def read_config(row):
     config["Global"]["device"] = "cpu"
     rows.replace_keys(config["Arch"], {"pretrained": False, "use_ssld": False, "pretrained_list": None})
     shrink_classes(config["Arch"])
+    if "loss" in row:
+        config["Loss"]["Train"] = row["loss"]
     scale_rates(row, config)
     return config
 
@@ -84,7 +86,7 @@ def samples(row, config, index):
     """One list of (image, label) as the suite's dataset gives it to its collation."""
     batch, shape = row["batch"], row["size"]
     noise = seeding.seeded("%s:%d" % (row["id"], index), (batch, *shape), "input")
-    classes = config["Arch"].get("class_num", 10)
+    classes = row.get("classes") or config["Arch"].get("class_num", 10)
     # Metric learning needs several pictures of one class in a batch, as the suite's samplers give them.
     labels = [(index * batch + i) // row.get("per_class", 1) % classes for i in range(batch)]
     pictures = []
@@ -117,7 +119,8 @@ def build_batches(row, config):
         random.seed(index)
         np.random.seed(index)
         pictures, labels = collate(config, samples(row, config, index))
-        labels = labels.astype(np.float32 if labels.dtype.kind == "f" else np.int64).reshape(row["batch"], -1)
+        real = labels.dtype.kind == "f" or row.get("regression")
+        labels = labels.astype(np.float32 if real else np.int64).reshape(row["batch"], -1)
         if row.get("label_columns"):  # several targets a picture
             columns = [(labels + c) % 10 for c in range(row["label_columns"])]
             labels = np.concatenate(columns, 1)
