@@ -92,8 +92,10 @@ def drawing(task, prompt="prompt", image=True):
 
 
 def scripts():
+    from paddle import inference
     from paddlemix.appflow import audio_asr as ears
     from paddlemix.appflow import image2image_text_guided_generation as to_image
+    from paddlemix.appflow import image2text_generation as eyes
     from paddlemix.appflow import openset_det_sam as det
     from paddlemix.appflow import text2audio_generation as music
     from paddlemix.appflow import text2image_generation as to_text
@@ -188,6 +190,13 @@ def scripts():
                 det.OpenSetSegTask, "_postprocess", lambda o, self, i: turned(o(self, i), "seg_masks", lambda m: ~m)
             ),
             "masks of other boxes": wrapped(det.OpenSetSegTask, "_preprocess", on_input("boxes", lambda b: b[::-1])),
+            "prompt of the caption ignored": wrapped(eyes.Blip2CaptionTask, "_preprocess", on_input("blip2_prompt", lambda _: "x")),
+            "channels swapped before the caption": wrapped(eyes.Blip2CaptionTask, "_preprocess", on_input("image", swapped)),
+            "every word of the caption a tag": wrapped(
+                eyes.Blip2CaptionTask, "_lemmas_of_nouns", lambda o, self, text: text.split()
+            ),
+            "tags in another order": wrapped(eyes.Blip2CaptionTask, "_lemmas_of_nouns", lambda o, self, text: o(self, text)[::-1]),
+            "a pass kept that static mode cannot use": wrapped(inference.Config, "delete_pass", lambda o, self, name: None),
         },
         "appflow/test_text2video.py": {
             "channels swapped": wrapped(video.TextToVideoSDTask, "_run_model", on_result(lambda r: [f[..., ::-1] for f in r])),
@@ -210,6 +219,13 @@ def scripts():
             "seed of the speech ignored": wrapped(mouth.AudioTTSTask, "_run_model", reseeded),
         },
         "appflow/test_music_generation.py": {
+            "picture ignored": wrapped(
+                eyes.MiniGPT4Task, "_preprocess", on_input("image", lambda i: i and Image.new("RGB", i.size))
+            ),
+            "channels of the picture swapped": wrapped(
+                eyes.MiniGPT4Task, "_preprocess", on_input("image", lambda i: i and swapped(i))
+            ),
+            "question ignored": wrapped(eyes.MiniGPT4Task, "_preprocess", on_input("minigpt4_text", lambda _: "x")),
             "prompt ignored": wrapped(music.AudioLDMPipelineTask, "_run_model", on_input("prompt", lambda _: "x")),
             "sound backwards": wrapped(music.AudioLDMPipelineTask, "_run_model", on_result(lambda r: r[::-1])),
             "sound at half the loudness": wrapped(music.AudioLDMPipelineTask, "_run_model", on_result(lambda r: r / 2)),

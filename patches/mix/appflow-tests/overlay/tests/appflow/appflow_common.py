@@ -21,6 +21,7 @@ import socket
 import tempfile
 import unittest
 
+import nltk
 import numpy as np
 import paddle
 import tiny_models
@@ -30,13 +31,14 @@ EXPECTED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "expected.js
 _root = None
 
 
-def tiny_root(names):
-    """Folder of this process that holds the tiny sets `names`; what is missing is made."""
+def tiny_root(names, models=tiny_models.MODELS):
+    """Folder of this process that holds the tiny sets `names` of `models`; what is missing is made."""
     global _root
     if _root is None:
         _root = tempfile.mkdtemp(prefix="tiny_models_")
         atexit.register(shutil.rmtree, _root, ignore_errors=True)
-    tiny_models.make(_root, [name for name in names if not os.path.isdir(os.path.join(_root, name))])
+    missing = [name for name in names if not os.path.isdir(os.path.join(_root, name))]
+    tiny_models.make(_root, missing, models)
     return _root
 
 
@@ -65,7 +67,7 @@ def _refuse(self, address):
 class TinyTestCase(unittest.TestCase):
     """
     `models` are made before the first test; the tests run in the folder above them, where every `from_pretrained` finds
-    its model by name, and any connection is an error.
+    its model by name and NLTK its data, and any connection is an error.
     """
 
     models = []
@@ -76,11 +78,13 @@ class TinyTestCase(unittest.TestCase):
         cls._before = os.getcwd()
         cls._connect = socket.socket.connect
         os.chdir(cls.root)
+        nltk.data.path.insert(0, os.path.join(cls.root, "nltk_data"))
         socket.socket.connect = _refuse
 
     @classmethod
     def tearDownClass(cls):
         socket.socket.connect = cls._connect
+        nltk.data.path.remove(os.path.join(cls.root, "nltk_data"))
         os.chdir(cls._before)
 
     def setUp(self):

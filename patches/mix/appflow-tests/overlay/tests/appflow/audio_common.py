@@ -16,13 +16,12 @@
 import os
 import sys
 
-import nltk
 import numpy as np
 import soundfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import tiny_audio_models  # noqa: E402
-from appflow_common import TinyTestCase  # noqa: E402
+from appflow_common import TinyTestCase, tiny_root  # noqa: E402
 
 
 def recording(path, tone):
@@ -41,15 +40,11 @@ class SoundTestCase(TinyTestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        made = os.path.isdir
-        tiny_audio_models.make(cls.root, [name for name in cls.sounds if not made(os.path.join(cls.root, name))])
+        tiny_root(cls.sounds, tiny_audio_models.MODELS)
         if "whisper" in cls.sounds:
             home = tiny_audio_models.speech_home(os.path.join(cls.root, "whisper"))
             home.__enter__()
             cls.addClassCleanup(home.__exit__, None, None, None)
-        words = os.path.join(cls.root, "speech", "nltk_data")
-        nltk.data.path.insert(0, words)
-        cls.addClassCleanup(nltk.data.path.remove, words)
         cls.low, cls.high = recording("low.wav", 440), recording("high.wav", 1200)
 
     @staticmethod

@@ -23,11 +23,42 @@ from paddlemix.appflow import Appflow
 from tests.testing_utils import slow
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from appflow_common import summary  # noqa: E402
+from appflow_common import TinyTestCase, picture, summary  # noqa: E402
 from audio_common import SoundTestCase  # noqa: E402
 
+EYES = "miniGPT4/MiniGPT4-7B"
 NAME = "cvssp/audioldm"
 CHAIN = ["whisper", "THUDM/chatglm-6b", NAME]
+
+
+class PictureToTextTest(TinyTestCase):
+    """MiniGPT-4, with which music to a picture begins."""
+
+    models = [EYES]
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.task = Appflow(app="music_generation", models=[EYES], task_path=os.path.join(cls.root, EYES))
+
+    def answer(self, seed=0, text="describe the image", **changes):
+        limits = {**self.task.task_instances[0]._generate_kwargs, "max_length": 24}
+        inputs = {"image": picture(seed), "minigpt4_text": text, "generate_kwargs": limits, **changes}
+        return self.task(**inputs)["result"]
+
+    def test_answer_and_stored_text(self):
+        self.assertStored("music_generation answer", self.answer(), 0)
+
+    def test_picture_and_question_matter(self):
+        first = self.answer()
+        self.assertEqual(first, self.answer())
+        self.assertNotEqual(first, self.answer(seed=7))
+        self.assertNotEqual(first, self.answer(text="a red dog"))
+
+    def test_missing_inputs_are_named(self):
+        for name in ("image", "minigpt4_text"):
+            with self.assertRaisesRegex(AssertionError, f"The {name} is None"):
+                self.answer(**{name: None})
 
 
 class MusicGenerationTest(SoundTestCase):

@@ -22,7 +22,6 @@ Whisper's executor (PaddleSpeech) takes its model from archives of its own table
 is these archives, where the executor keeps what it downloaded; `speech_home` tells it their check sums.
 """
 
-import argparse
 import hashlib
 import os
 import tarfile
@@ -31,7 +30,18 @@ from unittest import mock
 
 import numpy as np
 import paddle
-from tiny_models import WORDS, byte_pairs, ddim, seed_parameters, unet, vae, write_json, write_lines
+from tiny_models import (
+    byte_pairs,
+    character_pieces,
+    ddim,
+    language_data,
+    main,
+    seed_parameters,
+    unet,
+    vae,
+    write_json,
+    write_lines,
+)
 
 WHISPER = "whisper-large-16k"
 
@@ -147,25 +157,11 @@ def speech_home(folder):
 
 def chatglm(root, name):
     """Text to text: two layers of 32 dimensions, letters as words."""
-    import sentencepiece
     from paddlenlp.transformers import ChatGLMConfig, ChatGLMForCausalLM, ChatGLMTokenizer
 
     folder = os.path.join(root, name)
-    os.makedirs(folder, exist_ok=True)
     specials = ["<n>", "<|tab|>", *(f"<|blank_{i}|>" for i in range(2, 5)), "[MASK]", "[gMASK]", "<sop>", "<eop>"]
-    letters = "".join(chr(code) for code in range(33, 127) if chr(code) not in "<>[]|")
-    with open(os.path.join(folder, "ice_text.model"), "wb") as file:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter([" ".join(WORDS), " ".join(letters)]),
-            model_writer=file,
-            model_type="char",
-            vocab_size=400,
-            hard_vocab_limit=False,
-            character_coverage=1.0,
-            user_defined_symbols=specials,
-            pad_id=3,
-            minloglevel=2,
-        )
+    character_pieces(os.path.join(folder, "ice_text.model"), specials)
     words = {"tokenizer_class": "ChatGLMTokenizer", "num_image_tokens": 0}
     write_json(os.path.join(folder, "tokenizer_config.json"), words)
     tokenizer = ChatGLMTokenizer.from_pretrained(folder)
@@ -238,21 +234,13 @@ def audioldm(root, name):
 
 def speech(root, name):
     """
-    Text to speech: FastSpeech2 and Parallel WaveGAN of 16 channels, three frames a phoneme, 4 samples a frame; beside
-    them what the English front end reads from NLTK: a pronouncing dictionary and a tagger of two classes.
+    Text to speech: FastSpeech2 and Parallel WaveGAN of 16 channels, three frames a phoneme, 4 samples a frame.
     """
     from paddlespeech.t2s.models.fastspeech2 import FastSpeech2
     from paddlespeech.t2s.models.parallel_wavegan import PWGGenerator
 
     folder = os.path.join(root, name)
-    data = os.path.join(folder, "nltk_data")
-    entries = ["A 1 AH0", "DOG 1 D AO1 G", "RED 1 R EH1 D", "THE 1 DH AH0", "BLUE 1 B L UW1", "HOUSE 1 HH AW1 S"]
-    write_lines(os.path.join(data, "corpora", "cmudict", "cmudict"), entries)
-    tagger = os.path.join(data, "taggers", "averaged_perceptron_tagger_eng", "averaged_perceptron_tagger_eng")
-    write_json(f"{tagger}.weights.json", {"bias": {"NN": 1.0, "VB": 0.0}})
-    write_json(f"{tagger}.tagdict.json", {})
-    write_json(f"{tagger}.classes.json", ["NN", "VB"])
-
+    language_data(root)
     vowels = "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW".split()
     consonants = "B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH".split()
     phones = ["<pad>", "<unk>", "sp", *(vowel + stress for vowel in vowels for stress in "012"), *consonants]
@@ -306,26 +294,5 @@ def speech_inputs(folder):
 MODELS = {"whisper": whisper, "THUDM/chatglm-6b": chatglm, "speech": speech, "cvssp/audioldm": audioldm}
 
 
-def make(root, names=None):
-    """
-    Write the tiny sets `names` (all of `MODELS` unless told) below the folder `root`.
-
-    Raises:
-        KeyError: a name that is not in `MODELS`.
-    """
-    names = list(MODELS) if names is None else names
-    unknown = [name for name in names if name not in MODELS]
-    if unknown:
-        raise KeyError(f"no tiny model set for {', '.join(unknown)}; there is: {', '.join(MODELS)}")
-    os.makedirs(root, exist_ok=True)
-    for name in names:
-        paddle.seed(0)
-        MODELS[name](os.path.abspath(root), name)
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Write tiny seeded model sets for Appflow's applications of sound.")
-    parser.add_argument("--out", required=True, help="folder below which the sets are written")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="as Appflow calls the model; all if none is given")
-    arguments = parser.parse_args()
-    make(arguments.out, arguments.names or None)
+    main(MODELS)

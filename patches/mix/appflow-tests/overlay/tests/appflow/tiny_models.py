@@ -84,15 +84,15 @@ def write_json(path, content):
 def write_lines(path, lines):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
+        file.write("".join(f"{line}\n" for line in lines))
 
 
-def byte_pairs(folder, specials):
-    """vocab.json and merges.txt of a byte level tokenizer without merges: every byte is a token."""
+def byte_pairs(folder, specials, words=()):
+    """vocab.json and merges.txt of a byte level tokenizer without merges: every byte is a token; `words` it only writes."""
     from paddlenlp.transformers.gpt.tokenizer import bytes_to_unicode
 
     letters = list(bytes_to_unicode().values())
-    tokens = specials + letters + [letter + "</w>" for letter in letters]
+    tokens = [*specials, *letters, *(letter + "</w>" for letter in letters), *words]
     write_json(os.path.join(folder, "vocab.json"), {token: i for i, token in enumerate(tokens)})
     write_lines(os.path.join(folder, "merges.txt"), ["#version: 0.2"])
     return len(tokens)
@@ -116,6 +116,133 @@ def bert_words(folder):
         os.path.join(folder, "tokenizer_config.json"), {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
     )
     return len(tokens)
+
+
+def character_pieces(path, specials=()):
+    """A sentencepiece model whose pieces are `specials`, after them letters, as the file `path`."""
+    import sentencepiece
+
+    letters = "".join(chr(code) for code in range(33, 127) if chr(code) not in "<>[]|")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter([" ".join(WORDS), " ".join(letters)]),
+            model_writer=file,
+            model_type="char",
+            vocab_size=400,
+            hard_vocab_limit=False,
+            character_coverage=1.0,
+            user_defined_symbols=specials,
+            pad_id=3,
+            minloglevel=2,
+        )
+
+
+def language_data(root):
+    """
+    What the applications read from NLTK, below `root`/nltk_data: a pronouncing dictionary, a tagger that knows the
+    nouns among `WORDS` and takes what it does not know for one, a splitter of sentences, and the lemmas of WordNet.
+    """
+    data = os.path.join(root, "nltk_data")
+    entries = ["A 1 AH0", "DOG 1 D AO1 G", "RED 1 R EH1 D", "THE 1 DH AH0", "BLUE 1 B L UW1", "HOUSE 1 HH AW1 S"]
+    write_lines(os.path.join(data, "corpora", "cmudict", "cmudict"), entries)
+    kinds = {**dict.fromkeys(["a", "an", "the"], "DT"), **dict.fromkeys(["red", "green", "blue"], "JJ")}
+    kinds.update({"of": "IN", "on": "IN", "and": "CC", ".": "."})
+    tagger = os.path.join(data, "taggers", "averaged_perceptron_tagger_eng", "averaged_perceptron_tagger_eng")
+    write_json(f"{tagger}.weights.json", {"bias": {"NN": 1.0, "VB": 0.0}})
+    write_json(f"{tagger}.tagdict.json", kinds)
+    write_json(f"{tagger}.classes.json", ["NN", "VB", *sorted(set(kinds.values()))])
+    for name in ("collocations.tab", "sent_starters.txt", "abbrev_types.txt", "ortho_context.tab"):
+        write_lines(os.path.join(data, "tokenizers", "punkt_tab", "english", name), [])
+    words = os.path.join(data, "corpora", "wordnet")
+    for kind in ("noun", "verb", "adj", "adv"):
+        lemmas = [word for word in WORDS if word not in kinds] if kind == "noun" else []
+        write_lines(os.path.join(words, f"index.{kind}"), [f"{lemma} n 1 0 1 0 00000000" for lemma in lemmas])
+        write_lines(os.path.join(words, f"{kind}.exc"), [])
+        write_lines(os.path.join(words, f"data.{kind}"), ["  WordNet 3.0 Copyright"])
+    for name in ("lexnames", "index.sense"):
+        write_lines(os.path.join(words, name), [])
+
+
+def blip2(root, name):
+    """
+    Picture to caption: BLIP-2's image encoder at 32 x 32 pixels, Q-Former and OPT of two layers. The captions are made
+    of `WORDS` and their plurals: of OPT's 50,272 tokens, whose number is built into the end of a caption, all other rows are zero.
+    """
+    from paddlemix.models.blip2.configuration import Blip2Config
+    from paddlemix.models.blip2.modeling import Blip2ForConditionalGeneration
+    from paddlemix.processors.blip_processing import BlipImageProcessor, BlipTextProcessor
+    from paddlenlp.transformers import OPTConfig, OPTForCausalLM
+
+    language_data(root)
+    folder, opt = os.path.join(root, name), os.path.join(root, "facebook/opt-2.7b")
+    words = ["\u0120" + word for word in WORDS + ["dogs", "cats", "buses", "balls", "houses", "photos"]]
+    known = byte_pairs(opt, ["<s>", "<pad>", "</s>", "<unk>"], words)
+    specials = {"bos_token": "</s>", "eos_token": "</s>", "unk_token": "</s>", "pad_token": "<pad>"}
+    write_json(os.path.join(opt, "tokenizer_config.json"), {"tokenizer_class": "GPTTokenizer", **specials})
+    text = OPTConfig(
+        vocab_size=50272,
+        hidden_size=16,
+        word_embed_proj_dim=16,
+        ffn_dim=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=128,
+    )
+    language = seed_parameters(OPTForCausalLM(text), 9, gain=2.0)
+    for parameter in {id(p): p for p in language.parameters() if p.shape[0] == 50272}.values():
+        rows = parameter.numpy()
+        rows[known:], rows[: known - len(words)] = 0, 0.1 * rows[: known - len(words)]
+        parameter.set_value(rows)
+    language.save_pretrained(opt)
+    config = Blip2Config(
+        vision_config=dict(img_size=32, patch_size=8, embed_dim=32, depth=2, num_heads=2, mlp_ratio=2.0),
+        qformer_config=dict(
+            vocab_size=32,
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=64,
+            encoder_hidden_size=32,
+            num_query_tokens=4,
+            add_cross_attention=True,
+            cross_attention_freq=1,
+            type_vocab_size=2,
+        ),
+        text_config="facebook/opt-2.7b",
+        freeze_vit=False,  # what is frozen is not saved
+    )
+    with working_directory(root):
+        model = Blip2ForConditionalGeneration(config)
+    for seed, part in enumerate((model.visual_encoder, model.Qformer)):
+        seed_parameters(part, seed)
+    model.save_pretrained(folder)
+    processor = os.path.join(folder, "processor", "eval")
+    BlipImageProcessor(size={"height": 32, "width": 32}).save_pretrained(processor)
+    BlipTextProcessor(do_caption=True).save_pretrained(processor)
+
+
+def minigpt4(root, name):
+    """Picture and question to answer: an image encoder at 32 x 32 pixels, Q-Former and Llama of two layers, letters as words."""
+    from paddlemix.models.minigpt4 import MiniGPT4Config, MiniGPT4ForConditionalGeneration
+    from paddlemix.processors import MiniGPT4ImageProcessor
+    from paddlenlp.transformers import LlamaTokenizer
+
+    folder = os.path.join(root, name)
+    pieces = os.path.join(folder, "sentencepiece.bpe.model")
+    character_pieces(pieces)
+    tokenizer = LlamaTokenizer(pieces)
+    tokenizer.save_pretrained(folder)
+    sizes = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)
+    config = MiniGPT4Config(
+        vision_config=dict(image_size=32, patch_size=8, **sizes),
+        qformer_config=dict(vocab_size=32, **sizes),
+        text_config=dict(vocab_size=len(tokenizer), max_position_embeddings=512, **sizes),
+        num_query_tokens=4,
+    )
+    seed_parameters(MiniGPT4ForConditionalGeneration(config), 10, gain=2.0).save_pretrained(folder)
+    MiniGPT4ImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
 
 
 def grounding_dino(root, name):
@@ -366,6 +493,8 @@ def text_to_video(root, name):
 
 
 MODELS = {
+    "paddlemix/blip2-caption-opt2.7b": blip2,
+    "miniGPT4/MiniGPT4-7B": minigpt4,
     "GroundingDino/groundingdino-swint-ogc": grounding_dino,
     "Sam/SamVitH-1024": sam,
     "stabilityai/stable-diffusion-2": stable_diffusion,
@@ -392,27 +521,32 @@ class working_directory:
         os.chdir(self.before)
 
 
-def make(root, names=None):
+def make(root, names=None, models=MODELS):
     """
-    Write the tiny sets `names` (all of `MODELS` unless told) below the folder `root`.
+    Write the tiny sets `names` (all of `models` unless told) below the folder `root`.
 
     Raises:
-        KeyError: a name that is not in `MODELS`.
+        KeyError: a name that is not in `models`.
     """
-    names = list(MODELS) if names is None else names
-    unknown = [name for name in names if name not in MODELS]
+    names = list(models) if names is None else names
+    unknown = [name for name in names if name not in models]
     if unknown:
-        raise KeyError(f"no tiny model set for {', '.join(unknown)}; there is: {', '.join(MODELS)}")
+        raise KeyError(f"no tiny model set for {', '.join(unknown)}; there is: {', '.join(models)}")
     os.makedirs(root, exist_ok=True)
     root = os.path.abspath(root)
     for name in names:
         paddle.seed(0)
-        MODELS[name](root, name)
+        models[name](root, name)
 
 
-if __name__ == "__main__":
+def main(models):
+    """The command line of a table of sets."""
     parser = argparse.ArgumentParser(description="Write tiny seeded model sets for Appflow.")
     parser.add_argument("--out", required=True, help="folder below which the sets are written")
     parser.add_argument("names", nargs="*", metavar="NAME", help="as Appflow calls the model; all if none is given")
     arguments = parser.parse_args()
-    make(arguments.out, arguments.names or None)
+    make(arguments.out, arguments.names or None, models)
+
+
+if __name__ == "__main__":
+    main(MODELS)
