@@ -1,12 +1,12 @@
 """What the browser tests of the two pages share: a browser, a running page, and where pictures go."""
 
-import json
 import os
 import re
 import subprocess
 import sys
 
 import pytest
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -30,6 +30,16 @@ def browser():
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def bad_files(tmp_path_factory):
+    """A directory with the files of pages.BAD_FILES."""
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "text.png").write_text("no image, whatever the name says")
+    (folder / "empty.png").write_bytes(b"")
+    Image.new("1", (8000, 5000)).save(str(folder / "forty.png"))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def models(request, tmp_path_factory):
     """A directory with the tiny models that a module names, made by the program that the tests of AppFlow use."""
@@ -38,10 +48,6 @@ def models(request, tmp_path_factory):
         program = os.path.join(pages.TREE, "tests", "appflow", "tiny_models.py")
         words = [sys.executable, program, "--out", str(root), *request.module.MODELS]
         subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for config in root.glob("Sam/*/image_preprocessor_config.json"):
-        # SAM's own numbers: the default ones are below 1, and the processor at the pin computes with integers, so it would divide by 0
-        numbers = {"image_mean": [123.675, 116.28, 103.53], "image_std": [58.395, 57.12, 57.375]}
-        config.write_text(json.dumps({**json.loads(config.read_text()), **numbers}))
     return root
 
 

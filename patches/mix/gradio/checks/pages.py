@@ -16,6 +16,13 @@ from alignment.wheels import cache, environment
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TREE = os.getcwd()
+DIRECTORY = os.path.join(TREE, "applications", "gradio")
+# files of the fixture `bad_files`, and what is said to each
+BAD_FILES = {
+    "text.png": "text.png is not an image: upload PNG",
+    "forty.png": "forty.png has 40.0 megapixels, at most 36.0 are taken",
+    "empty.png": r"empty.png is empty \(0 bytes\)",
+}
 CHROMIUM_FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 CHROMIUM_FLAGS += ["--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 PATIENCE = int(os.environ.get("PATIENCE", 120)) * 1000  # milliseconds; a shared machine is slow
@@ -55,7 +62,8 @@ class Server:
         port = free_port()
         self.url = "http://127.0.0.1:%d/" % port
         variables = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-        variables.update(TMPDIR=self.temporary, PYTHONPYCACHEPREFIX=os.path.join(cache("mix-gradio"), "pycache"))
+        variables.update(TMPDIR=self.temporary, NLTK_DATA=os.path.join(self.models, "nltk_data"))
+        variables.update(PYTHONPYCACHEPREFIX=os.path.join(cache("mix-gradio"), "pycache"))
         words = [self.python, *self.program, "--port", str(port), "--worker-python", sys.executable, "--grace", "20"]
         with open(self.log, "a") as log:
             self.process = subprocess.Popen(words, cwd=self.models, env=variables, stdout=log, stderr=log)
@@ -77,16 +85,21 @@ class Server:
         """Process ids of the page's children: the worker, once it was needed."""
         return [child.pid for child in psutil.Process(self.process.pid).children()]
 
-    def kill(self):
-        """Ends the page as a crash does, and says what it left: (worker's ids that still run after a second, folders)."""
+    def crash_and_restart(self):
+        """Ends the page in mid-run as a crash does: its worker ends with it, and the next page removes what it left."""
+        assert len(self.runs()) == 1
         children = psutil.Process(self.process.pid).children(recursive=True)
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         _, alive = psutil.wait_procs(children, timeout=10)
-        return [child.pid for child in alive], self.folders()
+        left = self.folders()
+        assert alive == [] and len(left) == 1
+        self.start()
+        assert len(self.folders()) == 1 and self.folders() != left
+        assert self.runs() == []
 
     def stop(self):
-        """Ends the page as `kill` does, and returns files that are left (locks are empty files that stay)."""
+        """Ends the page, and returns files that are left (locks are empty files that stay)."""
         self.process.terminate()
         self.process.wait(timeout=60)
         return self.files()
