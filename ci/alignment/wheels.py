@@ -1,4 +1,4 @@
-"""What checks take from the package registry: fetched with pip once, checked against a sha256, published whole."""
+"""What checks take from a package registry: fetched with its own client once, checked against a sha256, published whole."""
 
 import contextlib
 import fcntl
@@ -7,10 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import venv
 import zipfile
 from collections.abc import Iterator
+from typing import Callable, List, Tuple
 
 
 def cache(change: str) -> str:
@@ -42,28 +44,50 @@ def unpacked(folder: str, name: str, version: str, want: str, beginning: str = "
 
     A compiled wheel is taken for CPython 3.11 on Linux, whatever runs this. Raises SystemExit where there is no such wheel.
     """
-    target = os.path.join(folder, "%s-%s" % (name, version))
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:"]
+    command += ["--python-version", "3.11", "--platform", "manylinux2014_x86_64", "%s==%s" % (name, version)]
+
+    def extract(wheel: str, place: str) -> None:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(place, [file for file in archive.namelist() if file.startswith(beginning)])
+
+    return _taken(os.path.join(folder, "%s-%s" % (name, version)), command, ".whl", want, extract)
+
+
+def unpacked_npm(folder: str, name: str, version: str, want: str, beginnings: Tuple[str, ...]) -> str:
+    """`unpacked` for a package of npm (its files start with `package/`), with npm's own client."""
+
+    def extract(tarball: str, place: str) -> None:
+        with tarfile.open(tarball) as archive:
+            archive.extractall(place, [file for file in archive if file.isfile() and file.name.startswith(beginnings)])
+
+    target = os.path.join(folder, "%s-%s" % (name.replace("/", "-"), version))
+    return _taken(target, ["npm", "pack", "--silent", "%s@%s" % (name, version)], ".tgz", want, extract)
+
+
+def _taken(target: str, command: List[str], ending: str, want: str, extract: Callable[[str, str], None]) -> str:
+    """`target`, with what `extract` takes out of the file that `command` (its last word is the package) leaves where it runs."""
     if os.path.isdir(target):
         return target
+    folder = os.path.dirname(target)
     os.makedirs(folder, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        requirement = "%s==%s" % (name, version)
-        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:", "-d", scratch]
-        command += ["--python-version", "3.11", "--platform", "manylinux2014_x86_64", requirement]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        found = [file for file in os.listdir(scratch) if file.endswith(".whl")]
-        if done.returncode or len(found) != 1:
+        try:
+            done = subprocess.run(command, cwd=scratch, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            words, failed = done.stdout.strip().split("\n")[-1], done.returncode
+        except FileNotFoundError:
+            words, failed = command[0] + " is not installed", 1
+        found = [file for file in os.listdir(scratch) if file.endswith(ending)]
+        if failed or len(found) != 1:
             raise SystemExit(
                 "error: %s could not be fetched (%s)\n"
-                "  next  give this machine access to a package registry, or unpack the wheel into %s"
-                % (requirement, done.stdout.strip().split("\n")[-1], target)
+                "  next  give this machine access to a package registry, or unpack the package into %s"
+                % (command[-1], words, target)
             )
-        wheel = os.path.join(scratch, found[0])
-        if sha256(wheel) != want:
-            raise SystemExit("error: %s has sha256 %s, want %s" % (found[0], sha256(wheel), want))
-        with zipfile.ZipFile(wheel) as archive:
-            names = [file for file in archive.namelist() if file.startswith(beginning)]
-            archive.extractall(os.path.join(scratch, "files"), names)
+        archive = os.path.join(scratch, found[0])
+        if sha256(archive) != want:
+            raise SystemExit("error: %s has sha256 %s, want %s" % (found[0], sha256(archive), want))
+        extract(archive, os.path.join(scratch, "files"))
         publish(os.path.join(scratch, "files"), target)
     return target
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +26,29 @@ def test_a_wheel_that_is_not_there_names_the_next_step(tmp_path: Path, monkeypat
     with pytest.raises(SystemExit, match="no-such-wheel==1.0 could not be fetched"):
         wheels.unpacked(str(tmp_path), "no-such-wheel", "1.0", "0" * 64)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_of_npm_is_taken_whole_or_not_at_all(tmp_path: Path, monkeypatch):
+    for name in ("include/some.h", "other"):
+        (tmp_path / "made" / "package" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "made" / "package" / name).write_text(name)
+    with tarfile.open(tmp_path / "some.tgz", "w:gz") as archive:
+        archive.add(tmp_path / "made", arcname="")
+    (tmp_path / "npm").write_text(f"#!/bin/sh\ncp {tmp_path}/some.tgz .\n")  # the client's part: one file where it runs
+    (tmp_path / "npm").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    words = (str(tmp_path / "cache"), "@some/name", "1.0")
+    with pytest.raises(SystemExit, match="some.tgz has sha256"):
+        wheels.unpacked_npm(*words, "0" * 64, ("package/include/",))
+    assert list((tmp_path / "cache").iterdir()) == []
+    target = wheels.unpacked_npm(*words, wheels.sha256(str(tmp_path / "some.tgz")), ("package/include/",))
+    assert [path.name for path in Path(target).rglob("*") if path.is_file()] == ["some.h"]
+
+
+def test_without_its_client_the_next_step_is_named(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match="some@1.0 could not be fetched .npm is not installed"):
+        wheels.unpacked_npm(str(tmp_path / "cache"), "some", "1.0", "0" * 64, ())
 
 
 def test_an_environment_that_cannot_be_made_leaves_nothing(tmp_path: Path, monkeypatch):
