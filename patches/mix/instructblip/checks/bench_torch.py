@@ -5,7 +5,7 @@ Both sides have the same weights: `transformers` writes a model of random weight
 `convert_weights.py` reads that directory. Every side is a process of its own with the same number of threads; they run one after
 the other, turn by turn, so that a load from outside meets both. Before anything is timed, logits and generated ids are compared.
 
-    python bench_torch.py --out DIR --torch_python VENV/bin/python [--rounds 15] [--threads 1] [--tuned]
+    python bench_torch.py --out DIR --torch_python VENV/bin/python [--size published] [--rounds 15] [--threads 1] [--tuned]
 
 Run it in a work tree with the change applied, by the suite's Python, with PYTHONPATH as the harness sets it.
 """
@@ -22,57 +22,61 @@ import numpy as np
 
 SIDES = ("paddle", "torch")
 INFERENCE = "inference"  # the exported image part in Paddle Inference with oneDNN
-BATCH, TEXT, IMAGE, QUERIES, VOCAB, TOKEN = 4, 24, 112, 16, 4000, 3999
-CONFIG = {
-    "vision_config": {
-        "hidden_size": 256,
-        "intermediate_size": 1024,
-        "num_hidden_layers": 6,
-        "num_attention_heads": 8,
-        "image_size": IMAGE,
-        "patch_size": 14,
-        "initializer_range": 0.02,
-    },
-    "qformer_config": {
-        "vocab_size": 1000,
-        "hidden_size": 192,
-        "num_hidden_layers": 6,
-        "num_attention_heads": 6,
-        "intermediate_size": 768,
-        "encoder_hidden_size": 256,
-        "hidden_dropout_prob": 0.0,
-        "attention_probs_dropout_prob": 0.0,
-    },
-    "num_query_tokens": QUERIES,
-    "image_token_index": TOKEN,
+TEXT = 24
+
+
+def vision(width, ffn, heads, layers, image):
+    sizes = {"hidden_size": width, "intermediate_size": ffn, "num_attention_heads": heads, "num_hidden_layers": layers}
+    return {**sizes, "image_size": image, "patch_size": 14, "initializer_range": 0.02}
+
+
+def qformer(width, heads, layers, image_width, vocab):
+    sizes = {"hidden_size": width, "intermediate_size": 4 * width, "num_attention_heads": heads, "num_hidden_layers": layers}
+    dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    return {**sizes, **dropout, "vocab_size": vocab, "encoder_hidden_size": image_width}
+
+
+def opt(width, heads, layers, vocab, positions):
+    sizes = {"hidden_size": width, "ffn_dim": 4 * width, "num_attention_heads": heads, "num_hidden_layers": layers}
+    words = {"vocab_size": vocab, "word_embed_proj_dim": width, "max_position_embeddings": positions}
+    return {"model_type": "opt", **sizes, **words, "dropout": 0.0}
+
+
+def t5(width, head, ffn, heads, layers, vocab):
+    sizes = {"d_model": width, "d_kv": head, "d_ff": ffn, "num_heads": heads, "num_layers": layers, "vocab_size": vocab}
+    kind = {"model_type": "t5", "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False, "dropout_rate": 0.0}
+    return {**kind, **sizes, "decoder_start_token_id": 0, "bos_token_id": 0}
+
+
+class Size:
+    def __init__(self, batch, image, queries, bert, spread, parts, texts):
+        self.batch, self.image, self.queries, self.bert, self.spread = batch, image, queries, bert, spread
+        self.parts, self.texts = parts, texts
+
+    def config(self, kind):
+        """The configuration in the words of transformers; the last id of the vocabulary is the image's placeholder."""
+        shared = {"num_query_tokens": self.queries, "image_token_index": self.token(kind)}
+        return {**self.parts, **shared, "text_config": self.texts[kind]}
+
+    def token(self, kind):
+        return self.texts[kind]["vocab_size"] - 1
+
+
+# "published": the widths of ViT-g, BERT-base, OPT-2.7b and FlanT5-XL with two layers of each; "small": everything narrow.
+# `spread` is added to the random weights, so that ids depend on the input.
+SIZES = {
+    "small": Size(
+        *(4, 112, 16, 1000, 0.05),
+        {"vision_config": vision(256, 1024, 8, 6, 112), "qformer_config": qformer(192, 6, 6, 256, 1000)},
+        {"opt": opt(384, 8, 8, 4000, 256), "t5": t5(384, 48, 1024, 8, 6, 4000)},
+    ),
+    "published": Size(
+        *(1, 224, 32, 30523, 0.01),
+        {"vision_config": vision(1408, 6144, 16, 2, 224), "qformer_config": qformer(768, 12, 2, 1408, 30523)},
+        {"opt": opt(2560, 32, 2, 50273, 2048), "t5": t5(2048, 64, 5120, 32, 2, 32129)},
+    ),
 }
-TEXTS = {
-    "opt": {
-        "model_type": "opt",
-        "vocab_size": VOCAB,
-        "hidden_size": 384,
-        "ffn_dim": 1536,
-        "num_hidden_layers": 8,
-        "num_attention_heads": 8,
-        "word_embed_proj_dim": 384,
-        "max_position_embeddings": 256,
-        "dropout": 0.0,
-    },
-    "t5": {
-        "model_type": "t5",
-        "vocab_size": VOCAB,
-        "d_model": 384,
-        "d_kv": 48,
-        "d_ff": 1024,
-        "num_layers": 6,
-        "num_heads": 8,
-        "feed_forward_proj": "gated-gelu",
-        "dropout_rate": 0.0,
-        "tie_word_embeddings": False,
-        "decoder_start_token_id": 0,
-        "bos_token_id": 0,
-    },
-}
+KINDS = ("opt", "t5")
 # How Paddle 2.6's CPU build is run at its own speed; both sides get it, and it changes nothing for PyTorch.
 TUNED = {
     "MKL_DEBUG_CPU_TYPE": "5",  # its MKL of 2019 takes its slowest code on a processor that is not Intel's
@@ -84,14 +88,14 @@ TUNED = {
 TASKS = ("forward", "image", "train step", "greedy", "beam 5")
 
 
-def inputs():
+def inputs(size, kind):
     draw = np.random.default_rng(75)
-    image = np.full([BATCH, QUERIES], TOKEN)
-    ids = np.concatenate([image, draw.integers(4, VOCAB - 100, [BATCH, TEXT])], axis=1)
+    image = np.full([size.batch, size.queries], size.token(kind))
+    ids = np.concatenate([image, draw.integers(4, size.token(kind) - 100, [size.batch, TEXT])], axis=1)
     return {
-        "pixel_values": draw.standard_normal([BATCH, 3, IMAGE, IMAGE]).astype("float32"),
-        "qformer_input_ids": draw.integers(4, 1000, [BATCH, TEXT]),
-        "qformer_attention_mask": np.ones([BATCH, TEXT], "int64"),
+        "pixel_values": draw.standard_normal([size.batch, 3, size.image, size.image]).astype("float32"),
+        "qformer_input_ids": draw.integers(4, size.bert, [size.batch, TEXT]),
+        "qformer_attention_mask": np.ones([size.batch, TEXT], "int64"),
         "input_ids": ids,
         "attention_mask": np.ones_like(ids),
         "labels": ids.copy(),
@@ -102,18 +106,19 @@ def torch_side(kind, args):
     import torch
     from transformers import InstructBlipConfig, InstructBlipForConditionalGeneration
 
+    size = SIZES[args.size]
     torch.set_num_threads(args.threads)
     path = os.path.join(args.out, "hf_" + kind)
     if not os.path.isdir(path):
         torch.manual_seed(75)
-        model = InstructBlipForConditionalGeneration(InstructBlipConfig(**CONFIG, text_config=TEXTS[kind]))
+        model = InstructBlipForConditionalGeneration(InstructBlipConfig(**size.config(kind)))
         with torch.no_grad():
-            for value in model.parameters():  # wide weights: ids then depend on the input
-                value.add_(0.05 * torch.randn_like(value))
+            for value in model.parameters():
+                value.add_(size.spread * torch.randn_like(value))
         model.save_pretrained(path)
     model = InstructBlipForConditionalGeneration.from_pretrained(path).eval()
     model.generation_config.eos_token_id = None
-    given = {key: torch.from_numpy(value) for key, value in inputs().items()}
+    given = {key: torch.from_numpy(value) for key, value in inputs(SIZES[args.size], kind).items()}
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     prompt = {key: value for key, value in given.items() if key != "labels"}
     start = 1 if kind == "t5" else given["input_ids"].shape[1]
@@ -125,8 +130,8 @@ def torch_side(kind, args):
     def image():
         with torch.no_grad():
             seen = model.vision_model(given["pixel_values"]).last_hidden_state
-            queries = model.query_tokens.expand(BATCH, -1, -1)
-            mask = torch.cat([torch.ones(BATCH, QUERIES, dtype=torch.int64), given["qformer_attention_mask"]], 1)
+            queries = model.query_tokens.expand(size.batch, -1, -1)
+            mask = torch.cat([torch.ones(size.batch, size.queries, dtype=torch.int64), given["qformer_attention_mask"]], 1)
             out = model.qformer(
                 input_ids=given["qformer_input_ids"],
                 attention_mask=mask,
@@ -134,7 +139,7 @@ def torch_side(kind, args):
                 encoder_hidden_states=seen,
                 encoder_attention_mask=torch.ones(seen.shape[:-1], dtype=torch.int64),
             )
-            return model.language_projection(out.last_hidden_state[:, :QUERIES]).numpy()
+            return model.language_projection(out.last_hidden_state[:, : size.queries]).numpy()
 
     def forward():
         with torch.no_grad():
@@ -163,7 +168,7 @@ def paddle_side(kind, args):
         convert_weights.main(["hf", os.path.join(args.out, "hf_" + kind), path])
     model = InstructBlipForConditionalGeneration.from_pretrained(path)
     model.eval()
-    given = {key: paddle.to_tensor(value) for key, value in inputs().items()}
+    given = {key: paddle.to_tensor(value) for key, value in inputs(SIZES[args.size], kind).items()}
     optimizer = paddle.optimizer.SGD(0.0, parameters=model.parameters())
     prompt = {key: value for key, value in given.items() if key != "labels"}
 
@@ -202,7 +207,7 @@ def inference_side(kind, args):
 
     model = InstructBlipForConditionalGeneration.from_pretrained(os.path.join(args.out, "pd_" + kind))
     path = save_static(ImageFeatures(model), input_spec(model.config), os.path.join(args.out, "static_" + kind))
-    ready, given = predictor(path, onednn=True), inputs()
+    ready, given = predictor(path, onednn=True), inputs(SIZES[args.size], kind)
     arrays = {key: given[key] for key in ("pixel_values", "qformer_input_ids", "qformer_attention_mask")}
     return {"image": lambda: predict(ready, arrays)[0]}, f"paddle {paddle.__version__} inference, oneDNN"
 
@@ -235,7 +240,7 @@ def measure(kind, args, sides=SIDES, tasks=TASKS):
     for side in reversed(sides):  # torch writes the weights
         python = args.torch_python if side == "torch" else sys.executable
         words = [python, os.path.abspath(__file__), "--out", args.out, "--worker", side, "--kind", kind]
-        words += ["--threads", str(args.threads), "--tokens", str(args.tokens)]
+        words += ["--threads", str(args.threads), "--tokens", str(args.tokens), "--size", args.size]
         log = open(os.path.join(args.out, f"{kind}_{side}.log"), "w")
         clean = environment if side != "torch" else {k: v for k, v in environment.items() if k != "PYTHONPATH"}
         workers[side] = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=clean)
@@ -286,6 +291,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", required=True)
     parser.add_argument("--torch_python", help="a Python that has torch and transformers")
+    parser.add_argument("--size", default="small", choices=sorted(SIZES))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--tokens", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=9)
@@ -294,7 +300,7 @@ def main():
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--only_inference", action="store_true", help="in a directory of an earlier run: the exported image part")
     parser.add_argument("--worker", choices=(*SIDES, INFERENCE))
-    parser.add_argument("--kind", choices=sorted(TEXTS))
+    parser.add_argument("--kind", choices=KINDS)
     args = parser.parse_args()
     if args.worker:
         return worker(args)
@@ -303,13 +309,14 @@ def main():
     os.makedirs(args.out, exist_ok=True)
     result = {
         "environment": TUNED if args.tuned else {},
-        "batch": BATCH,
+        "size": args.size,
+        "batch": SIZES[args.size].batch,
         "threads": args.threads,
         "rounds": args.rounds,
         "new_tokens": args.tokens,
         "models": {},
     }
-    for kind in sorted(TEXTS):
+    for kind in KINDS:
         if args.only_inference:
             result["models"][kind] = measure(kind, args, (INFERENCE, "torch"), ("image",))
         else:

@@ -3,6 +3,7 @@
 A picture holds one shape of one color. Two questions are asked of it, for the color and for the shape, so that the answer needs the
 instruction as well as the image. The tiny model is trained from random weights by the example's own Trainer (all parts), then
 `run_eval.py` answers about pictures that were not in training, by generation (exact match, GQA's format) and by ranking (VSR's).
+`demo.png` shows what `run_predict.py` says about four of these pictures, laid out like the article's figure 5.
 """
 
 import json
@@ -95,6 +96,32 @@ def start(folder, seed):
     return target
 
 
+def demo(model, folder, first, file):
+    """Answers of `run_predict.py` about four pictures: instruction and answer by beams, and by nucleus sampling."""
+    import matplotlib.pyplot as plt
+    import run_predict
+
+    prompts = [f"Question: {question} Short answer:" for question in QUESTIONS.values()]
+    prompts.append('Based on the image, is this statement true or false? "it is red" Answer:')
+    figure, axes = plt.subplots(1, 4, figsize=(15, 4.6))
+    said = []
+    for index, axis in zip(range(first, first + 4), axes):
+        path, lines = os.path.join(folder, "images", f"{index:05d}.jpg"), []
+        for prompt in prompts:
+            words = ["--model", model, "--image", path, "--prompt", prompt, "--max_new_tokens", "10"]
+            beams = run_predict.main([*words, "--repetition_penalty", "1.0"])
+            nucleus = run_predict.main([*words, "--repetition_penalty", "1.0", "--do_sample", "--top_p", "0.9"])
+            said.append({"picture": index, "shown": draw(index)[1:], "prompt": prompt, "beams": beams, "nucleus": nucleus})
+            lines.append(f"{prompt}\n  beams: {beams}   nucleus: {nucleus}")
+        axis.imshow(Image.open(path))
+        axis.set_axis_off()
+        text = "\n".join(lines).replace("true or false? ", "true or false?\n")
+        axis.text(0, -0.05, text, transform=axis.transAxes, va="top", fontsize=8)
+    figure.subplots_adjust(left=0.01, right=0.99, top=0.98, bottom=0.36)
+    figure.savefig(file, dpi=70)
+    return said
+
+
 def main():
     def add(parser):
         parser.add_argument("--steps", type=int, default=500)
@@ -131,6 +158,9 @@ def main():
         "vsr_before": before["vsr"],
         "vsr_after": after["vsr"],
     }
+    said = demo(out, folder, 1500, os.path.join(args.out, "demo.png"))
+    with open(os.path.join(args.out, "demo.json"), "w") as stream:
+        json.dump(said, stream, indent=1)
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     write_metrics(args.out, metrics, curves={"loss": losses})
     print(metrics, losses[::5])

@@ -33,7 +33,7 @@ import paddle.nn as nn
 import paddle.nn.functional as F
 from paddle.distributed.fleet.utils import recompute
 from paddlenlp.transformers import LlamaForCausalLM, OPTModel, T5ForConditionalGeneration
-from paddlenlp.transformers.opt.modeling import MultiHeadAttention, OPTPretrainedModel
+from paddlenlp.transformers.opt.modeling import OPTPretrainedModel
 
 __all__ = ["OPTLanguageModel", "T5LanguageModel", "LlamaLanguageModel", "language_model"]
 
@@ -56,6 +56,27 @@ def causal(mask, length):
 def single_or_double(x):
     """Half precision as float32."""
     return x if x.dtype == paddle.float64 else x.astype("float32")
+
+
+def _opt_layer(layer, x, mask, past=None):
+    """A layer of the decoder, [N, L, C] -> [N, L, C], and keys and values."""
+
+    def split(states):
+        return states.reshape([0, 0, attention.num_heads, attention.head_dim]).transpose([0, 2, 1, 3])
+
+    attention, first = layer.self_attn, layer.normalize_before
+    normed = layer.norm1(x) if first else x
+    query, key, value = attention.q_proj(normed), split(attention.k_proj(normed)), split(attention.v_proj(normed))
+    if past is not None:
+        key, value = paddle.concat([past[0], key], axis=2), paddle.concat([past[1], value], axis=2)
+    scores = paddle.matmul(split(query) * attention.head_dim**-0.5, key, transpose_y=True) + mask
+    weights = F.dropout(F.softmax(scores, axis=-1), attention.dropout, training=attention.training)
+    out = paddle.matmul(weights, value).transpose([0, 2, 1, 3]).flatten(2)
+    x = x + layer.dropout1(attention.out_proj(out))
+    x = x if first else layer.norm1(x)
+    normed = layer.norm2(x) if first else x
+    x = x + layer.dropout2(layer.linear2(layer.activation(layer.linear1(normed))))
+    return x if first else layer.norm2(x), (key, value)
 
 
 class OPTLanguageModel(OPTPretrainedModel):
@@ -85,11 +106,8 @@ class OPTLanguageModel(OPTPretrainedModel):
         mask = additive_mask(causal(attention_mask, length), hidden.dtype)
         caches = []
         for index, layer in enumerate(decoder.layers):
-            past = None if cache is None else MultiHeadAttention.Cache(*cache[index])
-            hidden = layer(hidden, None, tgt_mask=mask, use_cache=use_cache, cache=past)
-            if use_cache:
-                hidden, past = hidden
-                caches.append(past)
+            hidden, past = _opt_layer(layer, hidden, mask, None if cache is None else cache[index])
+            caches.append(past)
         hidden = hidden[:, -1:] if last else hidden
         if decoder.final_layer_norm is not None:
             hidden = decoder.final_layer_norm(hidden)
