@@ -9,6 +9,8 @@ that a step costs less. Arms, with the same texts, steps, batch and rate each:
 
 Then contrastive training with [CLS] on the same pairs, steps and order in every arm, and nDCG@10 on held-out queries. A seed draws the
 masks, the order, dropout and the labelled pairs. `mlm` tells RetroMAE's own part from that of more steps on text of the domain.
+
+The same command with the same `--out` goes on where it was ended: what is judged, and an encoder that is pre-trained, is not made again.
 """
 
 import json
@@ -23,6 +25,7 @@ from real_run import PASSAGE, QUERY, Run
 from alignment.record import arguments
 
 ARMS = ("none", "retromae", "mlm")
+SETTINGS = ("pretrain_steps", "pretrain_batch", "pretrain_rate", "steps", "batch", "rate")
 
 
 def cut_vocabulary(source, target, texts):
@@ -39,7 +42,7 @@ def cut_vocabulary(source, target, texts):
         state[name] = state[name][used]
     config = BertConfig.from_pretrained(source)
     config.vocab_size = len(used)
-    os.makedirs(target)
+    os.makedirs(target, exist_ok=True)
     config.save_pretrained(target)
     paddle.save({name: paddle.to_tensor(value) for name, value in state.items()}, os.path.join(target, "model_state.pdparams"))
     with open(os.path.join(target, "vocab.txt"), "w", encoding="utf-8") as stream:
@@ -58,6 +61,10 @@ class Benefit(Run):
 
         if arm == "none":
             return self.folder
+        name = "%s.%d" % (arm, self.args.seed)
+        folder = os.path.join(self.args.out, "trainer", name)
+        if name in self.curves:
+            return folder
 
         class MaskedLanguageModel(RetroMAEForPretraining):
             def forward(self, input_ids, attention_mask, labels, decoder_input_ids, decoder_attention_mask, decoder_labels):
@@ -68,7 +75,6 @@ class Benefit(Run):
         kind = MaskedLanguageModel if arm == "mlm" else RetroMAEForPretraining
         model = kind.from_pretrained(self.folder)
         paddle.jit.to_static(model, input_spec=model.input_spec(), full_graph=True)  # twice as fast on a CPU
-        name = "%s.%d" % (arm, self.args.seed)
         trainer = Trainer(
             model=model,
             args=self.arguments(name, TrainingArguments, steps, self.budget["retromae_batch"], self.args.pretrain_rate),
@@ -77,9 +83,9 @@ class Benefit(Run):
             tokenizer=self.tokenizer,
         )
         trainer.train()
-        self.curve(name, trainer)
-        folder = os.path.join(self.args.out, "trainer", name)
         model.save_pretrained(folder)
+        self.curve(name, trainer)
+        self.write()
         return folder
 
     def contrast(self, name, model, pairs):
@@ -112,17 +118,19 @@ class Benefit(Run):
         config.embedding_pooling = "cls"
         return EmbeddingModel.from_pretrained(folder, config=config)
 
-    def all_arms(self, seed):
+    def one_arm(self, arm, seed):
         self.args.seed = seed
-        for arm in self.args.arms.split(","):
-            folder = self.pretrain(arm, self.args.pretrain_steps)
-            self.judge("%s.%d" % (arm, seed), self.encoder(folder))
-            for pairs in map(int, self.args.pairs.split(",")):
-                name = "%s.%d.ft%d" % (arm, seed, pairs)
-                model = self.encoder(folder)
+        folder = self.pretrain(arm, self.args.pretrain_steps)
+        for pairs in [0] + [int(pairs) for pairs in self.args.pairs.split(",")]:
+            name = "%s.%d" % (arm, seed) + (".ft%d" % pairs if pairs else "")
+            if name + ".ndcg@10" in self.metrics:
+                continue
+            model = self.encoder(folder)
+            if pairs:
                 self.contrast(name, model, pairs)
-                self.judge(name, model)
-                self.write()  # what is there stays there if a later arm fails
+            self.judge(name, model)
+            self.encoders.clear()  # judged once each
+            self.write()
 
     def join(self, folders):
         """Figures and curves of runs with other seeds."""
@@ -191,10 +199,20 @@ def main():
         run.join(args.join)
     else:
         texts = [text for pair in corpus.pairs() for text in pair]
-        run.use(cut_vocabulary(run.folder, os.path.join(args.out, "trainer", "start"), texts))
-        run.metrics["vocabulary"] = run.tokenizer.vocab_size
+        start = os.path.join(args.out, "trainer", "start")
+        if os.path.isfile(os.path.join(args.out, "metrics.json")):
+            run.join([args.out])
+            changed = [name for name in SETTINGS if run.metrics[name] != getattr(args, name)]
+            if changed:
+                raise SystemExit("error: %s was made with another %s\n  next  give an empty --out" % (args.out, ", ".join(changed)))
+        else:
+            cut_vocabulary(run.folder, start, texts)
+        run.use(start)
+        run.metrics.update({name: getattr(args, name) for name in SETTINGS}, vocabulary=run.tokenizer.vocab_size)
+        run.write()
         for seed in seeds:
-            run.all_arms(seed)
+            for arm in args.arms.split(","):
+                run.one_arm(arm, seed)
     run.conclude(seeds)
     run.write()
 
