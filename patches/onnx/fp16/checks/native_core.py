@@ -29,23 +29,8 @@ sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
 import fp16_scan  # noqa: E402
 from fp16_base import cast_pairs, casts, convert, errors, evaluate, network, run_onnx  # noqa: E402
 from paddle2onnx import fp16  # noqa: E402
+from parity import NETWORKS  # noqa: E402
 from scan import RESULTS, markdown  # noqa: E402
-
-NETWORKS = [
-    ("resnet50", "fp16", 13),
-    ("mobilenet_v3", "fp16", 11),
-    ("swin", "fp16", 13),
-    ("swin", "fp16", 17),
-    ("swin", "mixed", 13),
-    ("pp_lcnet", "fp16", 19),
-    ("pp_lcnet", "mixed", 13),
-    ("db_detector", "fp16", 13),
-    ("svtr_lcnet", "fp16", 13),
-    ("bert", "fp16", 13),
-    ("bert", "fp16", 17),
-    ("bert", "mixed", 13),
-    ("yolo_head", "fp32_input", 13),
-]
 
 
 def weights(model):

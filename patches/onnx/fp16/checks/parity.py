@@ -18,16 +18,20 @@ sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
 import paddle2onnx  # noqa: E402
 from fp16_base import cast_pairs, casts, convert, errors, evaluate, network, run_onnx  # noqa: E402
 
-QUICK = [
+# network of tests/fp16_models.py, kind, opset; native_core.py takes the same
+NETWORKS = [
     ("resnet50", "fp16", 13),
     ("mobilenet_v3", "fp16", 11),
+    ("swin", "fp16", 13),
     ("swin", "fp16", 17),
     ("swin", "mixed", 13),
     ("pp_lcnet", "fp16", 19),
     ("pp_lcnet", "mixed", 13),
     ("db_detector", "fp16", 13),
     ("svtr_lcnet", "fp16", 13),
+    ("bert", "fp16", 13),
     ("bert", "fp16", 17),
+    ("bert", "mixed", 13),
     ("yolo_head", "fp32_input", 13),
 ]
 
@@ -40,17 +44,17 @@ def main():
     args = arguments()
     recorder = Recorder(args.out)
     rows = []
-    for name, kind, opset in QUICK:
+    for name, kind, opset in NETWORKS:
         path, inputs = network(name, os.path.join(args.out, "models", name + "_" + kind, "model"), kind)
         model, report = convert(path, opset)
         public = paddle2onnx.export(path + ".pdmodel", path + ".pdiparams", opset_version=opset, verbose=False)
-        recorder.add("public", "%s.%s.sha256" % (name, kind), digest(public), digest(model))
+        recorder.add("public", "%s.%s.%d.sha256" % (name, kind, opset), digest(public), digest(model))
         want = evaluate(path, inputs)
         rounded = evaluate(path, inputs, rounded=True)
         got = run_onnx(model, inputs)
         default = run_onnx(model, inputs, exact=False)
         for index, value in enumerate(want):
-            recorder.add("onnx", "%s.%s.%d" % (name, kind, index), np.asarray(got[index], np.float32), value)
+            recorder.add("onnx", "%s.%s.%d.%d" % (name, kind, opset, index), np.asarray(got[index], np.float32), value)
             row = {"network": name, "kind": kind, "opset": report["opset"], "output": index}
             row.update(errors(got[index], value))
             row["control"] = errors(rounded[index], value)["max"]

@@ -1,7 +1,7 @@
 """Every operator of tests/fp16_scan.py in an FP16 program of its own: converted, checked, run, compared.
 
 The metrics count results; `worse` are the rows that are not ok although the same program in float32 is, `unlisted` the mappers of
-the work tree that the scan does not name.
+the work tree that no program of the scan holds.
 """
 
 import argparse
@@ -19,25 +19,28 @@ RESULTS = ["ok", "differs", "wrong shape", "wrong type", "not finite", "does not
 
 
 def markdown(rows, opsets):
-    """One line an operator; a column of several opsets is a list where they differ."""
-    lines = ["| Operator | Opset | Result | In float32 | Max | Control | Casts | Inserted |", "|-|-|-|-|-|-|-|-|"]
+    """One line an operator; a column of several opsets is a list where they differ. What is not ok is explained below."""
+    lines = ["| Operator | Opset | Result | In float32 | Full check | Max | Control | Casts | Inserted |", "|-|-|-|-|-|-|-|-|-|"]
+    details = []
     for name in sorted(set(row["operator"] for row in rows)):
         own = [row for row in rows if row["operator"] == name]
         cells = [name + (" (halved)" if own[0].get("halved") else "")]
         for key in ("opset", "result", "float32"):
             cells.append(by_opset(own, lambda row: str(row.get(key, "-")), key == "opset"))  # noqa: B023
+        cells.append(by_opset(own, lambda row: {True: "yes", False: "no"}.get(row.get("full_check"), "-")))
         for key in ("max", "control"):
             values = [row[key] for row in own if key in row]
             cells.append("%.1e" % max(values) if values else "-")
         for key in ("casts", "inserted"):
             cells.append(by_opset(own, lambda row: str(row.get(key, "-"))))  # noqa: B023
         lines.append("| %s |" % " | ".join(cells))
+        details += ["- %s: %s" % (name, row["detail"]) for row in own[:1] if "detail" in row]
     if len(opsets) > 1:
         lines.insert(
             0,
             "Opsets %s; `11-12: ok` is a result of these, `+13` raises to 13. Max is the largest.\n" % ", ".join(map(str, opsets)),
         )
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + ["", "What is not ok, at the lowest opset:", ""] * bool(details) + details) + "\n"
 
 
 def by_opset(rows, text, opset=False):
@@ -56,17 +59,17 @@ def by_opset(rows, text, opset=False):
     return "; ".join(parts)
 
 
-def unlisted():
-    """Mappers that the sources register and the scan does not name."""
+def unlisted(rows):
+    """Mappers that the sources register and no program of the scan holds."""
     found = set()
     for folder, _, files in os.walk(os.path.join("paddle2onnx", "mapper")):
         for name in files:
             if name.endswith(".cc"):
                 with open(os.path.join(folder, name), encoding="utf-8") as file:
-                    found.update(re.findall(r"^REGISTER_MAPPER\((\w+)", file.read(), re.M))
+                    found.update(re.findall(r"^\s*REGISTER_MAPPER\((\w+)", file.read(), re.M))
     if not found:
         raise SystemExit("no mapper found below paddle2onnx/mapper")
-    return sorted(found - set(case.split()[0] for case in fp16_scan.CASES) - set(fp16_scan.WITHOUT_FP16))
+    return sorted(found - set(name for row in rows for name in row.get("holds", ())) - set(fp16_scan.WITHOUT_FP16))
 
 
 def main():
@@ -78,14 +81,14 @@ def main():
     rows = fp16_scan.table(opsets, sorted(fp16_scan.CASES), restore=True if args.restore else None)
     metrics = {key.replace(" ", "_"): sum(row["result"] == key for row in rows) for key in RESULTS}
     metrics["worse"] = sum(row["result"] != "ok" and row.get("float32") == "ok" for row in rows)
-    metrics["unlisted"] = len(unlisted())
+    metrics["unlisted"] = len(unlisted(rows))
     assert sum(metrics[key.replace(" ", "_")] for key in RESULTS) == len(rows)
     with open(os.path.join(args.out, "scan.json"), "w") as file:
         json.dump(rows, file, indent=0)
     with open(os.path.join(args.out, "scan.md"), "w") as file:
         file.write(markdown(rows, opsets))
     write_metrics(args.out, metrics=metrics)
-    print(metrics, unlisted())
+    print(metrics, unlisted(rows))
 
 
 if __name__ == "__main__":

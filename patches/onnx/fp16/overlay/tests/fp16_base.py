@@ -103,10 +103,11 @@ def session(model, exact=True):
 
 def calibrate(layer, *inputs):
     """Give batch normalization the statistics of `inputs`, as training would."""
+    layer.eval()
     norms = [m for m in layer.sublayers() if hasattr(m, "_variance")]
     before = [m._momentum for m in norms]
-    layer.train()
     for norm in norms:
+        norm.train()
         norm._momentum = 0.0
     with paddle.no_grad():
         layer(*inputs)

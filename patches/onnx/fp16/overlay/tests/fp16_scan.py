@@ -259,7 +259,11 @@ CASES = {
     "instance_norm": (lambda x: F.instance_norm(
         x, weight=weight(4), bias=weight(4), eps=1e-5), [IMAGE]),
     "p_norm": (lambda x: paddle.norm(x, p=2, axis=1), [ROWS]),
-    "norm": (lambda x: F.normalize(x, axis=1), [ROWS]),
+    "norm": (lambda x: operator("norm", {"X": x}, {
+        "axis": 1,
+        "epsilon": 1e-10,
+        "is_test": True
+    }, "Out", ("Norm", )), [ROWS]),
     "matmul_v2": (lambda x: paddle.matmul(x, weight(6, 5)), [ROWS]),
     "matmul_v2 transposed":
     (lambda x: paddle.matmul(x, weight(5, 6), transpose_y=True), [ROWS]),
@@ -400,8 +404,11 @@ CASES = {
     "one_hot_v2": (lambda x: x + F.one_hot(
         paddle.to_tensor([1, 0, 2]), 6).astype(x.dtype), [ROWS]),
     "temporal_shift": (lambda x: F.temporal_shift(x, 2, 0.25), [IMAGE]),
-    "affine_channel": (lambda x: x * weight(1, 4, 1, 1) + weight(1, 4, 1, 1),
-                       [IMAGE]),
+    "affine_channel": (lambda x: operator("affine_channel", {
+        "X": x,
+        "Scale": weight(4),
+        "Bias": weight(4)
+    }, {"data_layout": "NCHW"}), [IMAGE]),
     "matmul": (lambda x: operator("matmul", {
         "X": x,
         "Y": weight(5, 6)
@@ -436,6 +443,13 @@ CASES = {
     "multiclass_nms3": (nms, [(1, 5, 4), (1, 2, 5)]),
     "elementwise_floordiv": (lambda x, y: x // (y.abs() + 0.5), [ROWS, ROWS]),
     "elementwise_mod": (lambda x, y: x % (y.abs() + 0.5), [ROWS, ROWS]),
+    "elementwise_mod fp32":
+    (lambda x, y: paddle.mod(x, (y.abs() + 0.5).astype("float32")),
+     [ROWS, ROWS]),
+    "elementwise_add fp32": (lambda x, y: paddle.add(x, y.astype("float32")),
+                             [ROWS, ROWS]),
+    "matmul_v2 fp32":
+    (lambda x: paddle.matmul(x, weight(6, 5).astype("float32")), [ROWS]),
     "atan2": (lambda x, y: paddle.atan2(x, y), [ROWS, ROWS]),
     "brelu": (lambda x: operator("brelu", {"X": x}, {"t_min": -0.5,
                                                      "t_max": 0.5}), [ROWS]),
@@ -567,6 +581,11 @@ class Case(object):
     def control(self):
         return errors(self.near, self.want)["max"]
 
+    def operators(self):
+        """Names of the operators that the program holds."""
+        ops = programs.read_program(self.path + ".pdmodel").blocks[0].ops
+        return sorted(set(op.type for op in ops) - {"feed", "fetch"})
+
     def result_type(self):
         """Type that the program gives its result."""
         program = programs.read_program(self.path + ".pdmodel")
@@ -619,12 +638,18 @@ def run(case, opset, **options):
         options: of fp16.export().
 
     Returns:
-        dict: "operator", "opset" (used), "result" ("ok" or what is wrong),
-        "max" (error against float32), "control" (of rounding alone), "casts"
-        (in the graph), "inserted" (by the restoration), "full_check"; where
-        the result is not ok, "float32": the result of the same in float32.
+        dict: "operator", "holds" (operators of the program), "opset" (used),
+        "result" ("ok" or what is wrong), "max" (error against float32),
+        "control" (of rounding alone), "casts" (in the graph), "inserted" (by
+        the restoration), "full_check"; where the result is not ok, "float32":
+        the result of the same in float32.
     """
-    row = {"operator": case.name, "asked": opset, "halved": case.halved}
+    row = {
+        "operator": case.name,
+        "asked": opset,
+        "halved": case.halved,
+        "holds": case.operators()
+    }
     try:
         model, report = convert(case.path, opset, **options)
     except Exception as error:
