@@ -9,6 +9,7 @@ from alignment.record import arguments
 from alignment.timing import interleave, write_benchmark
 
 sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
+import fp16_base  # noqa: E402, F401 - lets a source tree without version.py be imported
 import paddle  # noqa: E402
 import paddle2onnx  # noqa: E402
 from fp16_base import network  # noqa: E402

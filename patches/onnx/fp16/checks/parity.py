@@ -15,6 +15,7 @@ import numpy as np
 from alignment.record import Recorder, arguments
 
 sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
+import fp16_base  # noqa: E402, F401 - lets a source tree without version.py be imported
 import paddle2onnx  # noqa: E402
 from fp16_base import cast_pairs, casts, convert, errors, evaluate, network, run_onnx  # noqa: E402
 
