@@ -78,7 +78,7 @@ def sweep(change_id: str, limits: sweeps.Limits, base: BaseKind | None, console:
         def tell(row: dict[str, Any]) -> None:
             console.row(row)
             with FileLock(here.cache / "locks" / f"{change_id}-evidence.lock"):  # another shard may write at the same moment
-                sweeps.write_evidence(target, [row])
+                sweeps.write_evidence(target, [row], here.root)
 
         with console.progress(change_id, len(sweeps.rows(built, change.file.sweep, limits))):
             found = sweeps.run(here, built, tree, change.file.sweep, limits, tell)

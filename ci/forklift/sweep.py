@@ -196,22 +196,18 @@ class Runner:
             shutil.rmtree(self.out, ignore_errors=True)
             self.out.mkdir(parents=True)
             write_whole(mark, f"{self.key} {self.limits.steps}".encode())
-        if verdict.is_file():
+        if not verdict.is_file():
+            result = self._skipped() if self.row.skip else self._measured(control=False)
+        else:
             stored: dict[str, Any] = msgspec.json.decode(verdict.read_bytes())
             missing = not stored["problem"] and set(self._wanted()) - {"dygraph", *stored["modes"]}
-            if not missing and (not self.limits.failed_only or stored["outcome"] in ("equal", "close")):
+            again = self.limits.failed_only and stored["outcome"] == "failed" and not apart(stored)
+            if not missing and not again and not (self.limits.failed_only and self._uncontrolled(stored)):
                 return stored
-            if missing:
-                result = self._measured()
-                write_whole(verdict, msgspec.json.encode(result))
-                return result
-            if apart(stored) and stored["dtype"] == "float32" and "float64" not in stored:
-                result = self._in_float64(stored)
-                write_whole(verdict, msgspec.json.encode(result))
-                return result
-            for file in self.out.rglob("*.json"):
-                file.unlink()
-        result = self._skipped() if self.row.skip else self._measured()
+            if again:
+                for file in self.out.rglob("*.json"):
+                    file.unlink()
+            result = self._skipped() if self.row.skip else self._measured(control=self.limits.failed_only and not again)
         write_whole(verdict, msgspec.json.encode(result))
         return result
 
@@ -222,19 +218,28 @@ class Runner:
     def _skipped(self) -> dict[str, Any]:
         return {**self._facts(""), "outcome": "failed", "problem": f"not run: {self.row.skip}", "losses": {}, "modes": {}}
 
-    def _measured(self) -> dict[str, Any]:
+    def _measured(self, control: bool) -> dict[str, Any]:
+        """The row in its own type, and in float64 what departs: with `control` all of it, else what has a float64 run already."""
         dtype = str(self.row.keys.get("dtype", "float32"))
-        return {**self._facts(dtype), **summarise(self._modes(dtype, self._wanted()), self.limits.steps)}
+        first = {**self._facts(dtype), **summarise(self._modes(dtype, self._wanted()), self.limits.steps)}
+        fresh = self._uncontrolled(first)
+        modes = [mode for mode in apart(first) if dtype == "float32" and (control or mode not in fresh)]
+        return self._in_float64(first, modes) if modes else first
+
+    def _uncontrolled(self, result: dict[str, Any]) -> list[str]:
+        """The modes that depart and have no float64 run yet."""
+        own = self.row.keys.get("dtype", "float32") != "float32"
+        hopeless = own or "error" in _read(self.out / "float64", "dygraph")
+        return [] if hopeless else [mode for mode in apart(result) if not _read(self.out / "float64", mode)]
 
     def _wanted(self) -> list[str]:
         """The modes that the command line asks for, and those that an earlier run has measured."""
         asked = ("dygraph", *self.limits.modes) if self.limits.modes else self.spec.modes
         return [mode for mode in self.spec.modes if mode in asked or (self.out / f"{mode}.json").is_file()]
 
-    def _in_float64(self, first: dict[str, Any]) -> dict[str, Any]:
+    def _in_float64(self, first: dict[str, Any], modes: list[str]) -> dict[str, Any]:
         """Rounding can grow beyond any bound within 50 steps: whether the programs differ, or only the rounding, float64 shows."""
-        modes = [mode for mode in self.spec.modes if mode == "dygraph" or mode in apart(first)]
-        control = summarise(self._modes("float64", modes), self.limits.steps)
+        control = summarise(self._modes("float64", ["dygraph", *modes]), self.limits.steps)
         if control["problem"]:
             return {**first, "float64": {name: control[name] for name in ("problem", "places") if name in control}}
         return {**self._facts("float64"), **with_rest(control, first), "float32": gaps(first)}
@@ -243,7 +248,8 @@ class Runner:
         """Train what has no result yet, all modes in one process of the script."""
         out = self.out if dtype == self.row.keys.get("dtype", "float32") else self.out / dtype
         out.mkdir(parents=True, exist_ok=True)
-        missing = [mode for mode in modes if not (out / f"{mode}.json").is_file()]
+        hopeless = "error" in _read(out, "dygraph")  # nothing to compare with
+        missing = [mode for mode in modes if not hopeless and not _read(out, mode)]
         ended = self._script(out, dtype, missing) if missing else {}
         runs = {mode: _read(out, mode) or ended for mode in modes}
         return {mode: found or {"error": Reason.SCRIPT_FAILED.value, "last": "no result"} for mode, found in runs.items()}
@@ -274,11 +280,17 @@ def _read(out: Path, mode: str) -> dict[str, Any]:
     return {}
 
 
-def write_evidence(target: Path, results: list[dict[str, Any]]) -> None:
-    """rows.jsonl: one sorted line a row; rows of other shards and earlier runs stay."""
+def write_evidence(target: Path, results: list[dict[str, Any]], root: Path) -> None:
+    """rows.jsonl: one sorted line a row; rows of other shards and earlier runs stay. `root` is the project's."""
     known = {}
     if target.is_file():
         known = {row["id"]: row for row in map(msgspec.json.decode, target.read_text().splitlines())}
     known.update({row["id"]: row for row in results})
-    lines = [msgspec.json.encode(known[name], order="sorted").decode() for name in sorted(known)]
+    lines = [without_machine(msgspec.json.encode(known[name], order="sorted").decode(), root) for name in sorted(known)]
     write_whole(target, ("\n".join(lines) + "\n").encode())
+
+
+def without_machine(text: str, root: Path) -> str:
+    """`text` with paths from the work tree, from site-packages, or from the project; a message may name any file."""
+    text = re.sub(r"/[^\s\"':,]*/(?:worktrees/[^/\s\"]+|site-packages)/", "", text)
+    return text.replace(f"{root}/", "")

@@ -27,7 +27,6 @@ _WORDS = {
         "from": "from step",
         "no": "no",
         "breaks": "breaks",
-        "float64": "in float64",
         "missing": "not measured",
         "single": "float32 apart from step {step} ({gap:.0e}); compared in float64",
         "totals": "{measured} of {rows} rows measured; {any} ({any_share}) train in at least one static mode, "
@@ -45,7 +44,6 @@ _WORDS = {
         "from": "自第",
         "no": "不支持",
         "breaks": "处断图",
-        "float64": "float64",
         "missing": "未测",
         "single": "float32 自第 {step} 步偏离（{gap:.0e}），以 float64 对比",
         "totals": "共 {rows} 行，已测 {measured} 行；"
@@ -148,7 +146,8 @@ def _cells(row: ModelRow, result: dict[str, Any] | None, edits: dict[str, int], 
     static: list[float | None] = next((result["losses"][mode] for mode in ("ast", "sot") if result["losses"].get(mode)), [])
     notes = [why] if why else [_reason(mode, modes[mode]) for mode in modes if modes[mode]["outcome"] == "failed"]
     notes += [result["problem"]] if result["problem"] and not why else []
-    single = [facts for facts in result.get("float32", {}).values() if facts.get("departs_at")]
+    gaps = result.get("float32", {})
+    single = [gaps[mode] for mode in gaps if gaps[mode].get("departs_at") and modes[mode].get("dtype") != "float32"]
     if single:
         notes.append(words["single"].format(step=single[0]["departs_at"], gap=single[0]["max_gap"] or math.inf))
     return [*name, *verdicts, " / ".join(ratios), lines, sparkline(static), "; ".join(filter(None, notes))]

@@ -34,9 +34,13 @@ def summarise(runs: dict[str, Any], steps: int) -> dict[str, Any]:
 
 
 def with_rest(control: dict[str, Any], first: dict[str, Any]) -> dict[str, Any]:
-    """The float64 run of some modes, and what float32 showed of the others."""
-    modes = {mode: control["modes"].get(mode, facts) for mode, facts in first["modes"].items()}
-    return {**control, "modes": modes, "outcome": _best(modes)}
+    """The float64 run of some modes, and what float32 showed of the others; of each mode, its type."""
+    modes = {
+        mode: {**control["modes"][mode], "dtype": "float64"} if mode in control["modes"] else {**facts, "dtype": "float32"}
+        for mode, facts in first["modes"].items()
+    }
+    losses = {mode: control["losses"].get(mode, found) for mode, found in first["losses"].items()}
+    return {**control, "modes": modes, "losses": losses, "outcome": _best(modes)}
 
 
 def _best(modes: dict[str, Any]) -> str:

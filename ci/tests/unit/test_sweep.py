@@ -40,8 +40,8 @@ def job(words):
             with open(os.path.join(args.out, "ast.failed.json"), "w") as stream:
                 json.dump({"last": "no such layer", "places": ["net.py:3 forward"]}, stream)
             continue
-        rounding = args.row == "rounding" and args.dtype == "float32"
-        gap = {"close": 1e-4, "far": 1e-2}.get(args.row, 1e-2 if rounding else 0.0) if mode == "ast" else 0.0
+        rounding = args.row == "rounding" and args.dtype == "float32" or args.row == "half" and mode == "sot"
+        gap = {"close": 1e-4, "far": 1e-2}.get(args.row, 1e-2 if rounding else 0.0) if mode != "dygraph" else 0.0
         losses = [(1 + gap) / (step + 1) for step in range(args.steps)]
         executions = 0 if args.row == "off" else args.steps
         static = {"programs": 1, "operators": 3, "executions": executions, "graph_breaks": 0}
@@ -133,10 +133,20 @@ def test_without_dygraph_there_is_nothing_to_compare_with():
 
 def test_evidence_keeps_rows_of_other_shards_sorted(tmp_path):
     target = tmp_path / "rows.jsonl"
-    sweep.write_evidence(target, [{"id": "b", "outcome": "failed"}, {"id": "c", "outcome": "equal"}])
-    sweep.write_evidence(target, [{"id": "a", "outcome": "equal"}, {"id": "b", "outcome": "close"}])
+    sweep.write_evidence(target, [{"id": "b", "outcome": "failed"}, {"id": "c", "outcome": "equal"}], tmp_path)
+    sweep.write_evidence(target, [{"id": "a", "outcome": "equal"}, {"id": "b", "outcome": "close"}], tmp_path)
     rows = [json.loads(line) for line in target.read_text().splitlines()]
     assert [(row["id"], row["outcome"]) for row in rows] == [("a", "equal"), ("b", "close"), ("c", "equal")]
+
+
+def test_evidence_names_no_path_of_the_machine(tmp_path):
+    places = [f"{tmp_path}/.cache/worktrees/seg-fork-1719/net/a.py:3 forward", f"{tmp_path}/patches/toy/row.py:9 build"]
+    problem = f'File "{tmp_path}/.cache/envs/common/lib/python3.11/site-packages/paddle/nn/conv.py", line 4; a ratio 3/4'
+    target = tmp_path / "rows.jsonl"
+    sweep.write_evidence(target, [{"id": "a", "problem": problem, "places": places}], tmp_path)
+    row = json.loads(target.read_text())
+    assert row["places"] == ["net/a.py:3 forward", "patches/toy/row.py:9 build"]
+    assert row["problem"] == 'File "paddle/nn/conv.py", line 4; a ratio 3/4'
 
 
 @pytest.fixture
@@ -257,6 +267,29 @@ def test_modes_can_be_measured_one_after_the_other(swept):
     assert trained == ["crash ast", "crash dygraph", "same ast", "same dygraph"]
     ran, trained = swept("--steps", "4", "--row", "same")
     assert (sorted(ran.rows[0]["modes"]), trained) == (["ast", "sot"], ["same sot"])
+
+
+def test_the_float64_run_of_a_mode_outlives_a_run_of_another_mode(swept):
+    write_rows(swept.directory, {"rounding": "", "half": ""})
+    manifest = swept.directory / "change.toml"
+    manifest.write_text(manifest.read_text().replace('"dygraph", "ast"', '"dygraph", "ast", "sot"'))
+    swept("--steps", "4", "--mode", "ast")
+    swept("--steps", "4", "--mode", "ast", "--failed")
+    ran, trained = swept("--steps", "4")
+    assert trained == ["half sot", "rounding sot"]
+    rows = {row["id"]: row for row in ran.rows}
+    assert (rows["rounding"]["dtype"], rows["rounding"]["modes"]["ast"]["outcome"]) == ("float64", "equal")
+    assert rows["rounding"]["modes"]["sot"]["outcome"] == "failed"
+    ran, trained = swept("--steps", "4", "--failed")
+    assert trained == ["half dygraph in float64", "half sot in float64", "rounding sot in float64"]
+    rows = {row["id"]: row for row in ran.rows}
+    assert {mode: (facts["outcome"], facts["dtype"]) for mode, facts in rows["half"]["modes"].items()} == {
+        "ast": ("equal", "float32"),
+        "sot": ("failed", "float64"),
+    }
+    assert sorted(rows["half"]["losses"]) == ["ast", "dygraph", "sot"]
+    assert rows["rounding"]["modes"]["sot"]["outcome"] == "equal"
+    assert swept("--steps", "4", "--failed")[1] == [], "what departs in float64 as well is not run again"
 
 
 def test_two_shards_make_one_evidence(swept):
