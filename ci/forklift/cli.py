@@ -265,7 +265,7 @@ def new(
 @app.command()
 def sweep(
     change_id: Id,
-    jobs: Jobs = JOBS,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="rows at once, each with one thread")] = JOBS,
     failed: Annotated[bool, typer.Option("--failed", help="run the reds again; those whose losses depart, in float64")] = False,
     shard: Annotated[str, typer.Option(help="i/n")] = "1/1",
     rows: Annotated[Optional[list[str]], typer.Option("--row", help="only these")] = None,

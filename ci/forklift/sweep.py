@@ -97,8 +97,9 @@ def run(
     python = environment.ensure(house, branch.base.suite, limits.paddle)
     place = house.cache / "sweep" / branch.change.id / f"{branch.base.kind}-{limits.paddle}"
 
-    threads = max(1, shell.cores() // max(1, limits.jobs))
-    env = environment.variables(house, tree, branch.base.suite, branch.base.kind, limits.paddle, threads)
+    # One thread, whatever the number of jobs: a process that has used several must not be forked, and rounding would differ.
+    env = environment.variables(house, tree, branch.base.suite, branch.base.kind, limits.paddle, 1)
+    env["MALLOC_ARENA_MAX"] = "2"  # each program of SOT has its own threads; arenas would use up the bound on the address space
     if spec.packages:
         extra = environment.ensure_packages(house, python, branch.change.directory / spec.packages)
         env["PYTHONPATH"] += f"{os.pathsep}{extra}"
