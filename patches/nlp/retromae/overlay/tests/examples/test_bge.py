@@ -191,6 +191,21 @@ class TestEmbedder(FolderTest):
         np.testing.assert_allclose(embedder.queries(TEXTS[:1]), embedder.encode(["a red " + TEXTS[0]]), atol=1e-6)
         self.assertTrue(model.training)
 
+    def test_few_lengths(self):
+        model = EmbeddingModel(make_config())
+        shapes, encoder = [], DygraphEncoder(model)
+
+        def spy(ids, mask):
+            shapes.append(ids.shape[1])
+            return encoder(ids, mask)
+
+        texts = [" ".join(["red"] * count) for count in range(1, 19)]
+        vectors = Embedder(spy, self.tokenizer, batch_size=1, max_length=18).encode(texts)
+        self.assertEqual(sorted(set(shapes)), [8, 16, 18])
+        for text, vector in zip(texts, vectors):
+            ids = np.array([self.tokenizer(text, max_length=18, truncation=True)["input_ids"]])
+            np.testing.assert_allclose(encoder(ids, np.ones_like(ids))[0], vector, atol=1e-6)
+
     def test_pooling(self):
         ids, mask = paddle.to_tensor([[2, 5, 6, 3, 0]]), paddle.to_tensor([[1, 1, 1, 1, 0]])
         for pooling in ("cls", "mean"):
