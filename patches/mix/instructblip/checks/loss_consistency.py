@@ -1,4 +1,4 @@
-"""Fifty steps of fine-tuning in dygraph, whole-graph static (AST) and SOT: the tiny OPT model, all parameters trained.
+"""Fifty steps of fine-tuning in dygraph, whole-graph static (AST) and SOT: a tiny model, all parameters trained.
 
 The batch changes with the step: images, instructions, prompts and padding.
 """
@@ -43,12 +43,13 @@ def batch(golden, step):
         free = (made[mask] == 1) & (made[ids] != 99)
         made[ids] = np.where(free, draw.integers(4, most, made[ids].shape), made[ids])
     learned = made["labels"] != -100
-    made["labels"] = np.where(learned, made["input_ids"], -100)
+    answer = made["input_ids"] if made["labels"].shape == made["input_ids"].shape else draw.integers(4, 99, learned.shape)
+    made["labels"] = np.where(learned, answer, -100)
     return [paddle.to_tensor(made[name]) for name in NAMES]
 
 
 def task(args):
-    config, manifest, golden = reference(args.reference or FILES, "opt")
+    config, manifest, golden = reference(args.reference or FILES, args.model)
     model = Loss(build(config, manifest))
     model.train()
     optimizer = paddle.optimizer.AdamW(1e-3, parameters=model.parameters(), weight_decay=0.05)
@@ -62,4 +63,6 @@ def task(args):
 
 
 if __name__ == "__main__":
-    main(task, parser())
+    arguments = parser()
+    arguments.add_argument("--model", default="opt", choices=("opt", "t5", "llama"))
+    main(task, arguments)

@@ -27,6 +27,8 @@ Layers, parameters and their names are PaddleNLP's; OPT and T5 are walked throug
 - both read sizes as tensors for every token, T5 in each layer, which waits for the device.
 """
 
+import math
+
 import numpy as np
 import paddle
 import paddle.nn as nn
@@ -158,45 +160,67 @@ def _t5_add(x, y):
     return (x + y).clip(-largest, largest)
 
 
-def _t5_attention(attention, x, context, bias, past=None):
-    """Attention of x [N, Q, C] to `context`, or to what `past` holds of it -> [N, Q, C], and keys and values."""
+def _t5_split(attention, states):
+    """[N, L, heads * width] -> [N, heads, L, width]."""
+    return states.reshape([0, 0, attention.n_heads, attention.key_value_proj_dim]).transpose([0, 2, 1, 3])
 
-    def split(states):
-        return states.reshape([0, 0, attention.n_heads, attention.key_value_proj_dim]).transpose([0, 2, 1, 3])
 
-    if context is None and past is not None:
-        key, value = past
-    else:
-        key, value = split(attention.k(context)), split(attention.v(context))
-        if past is not None:
-            key, value = paddle.concat([past[0], key], axis=2), paddle.concat([past[1], value], axis=2)
-    scores = paddle.matmul(split(attention.q(x)), key, transpose_y=True) + bias
+def _t5_pair(attention, states):
+    """Keys and values [N, heads, L, width] of states [N, L, C]."""
+    return _t5_split(attention, attention.k(states)), _t5_split(attention, attention.v(states))
+
+
+def _t5_attention(attention, x, key, value, bias):
+    """Attention of x [N, Q, C] to keys and values [N, heads, L, width] -> [N, Q, C]."""
+    scores = paddle.matmul(_t5_split(attention, attention.q(x)), key, transpose_y=True) + bias
     weights = F.softmax(single_or_double(scores), axis=-1).astype(scores.dtype)
     weights = F.dropout(weights, attention.dropout, training=attention.training)
-    out = paddle.matmul(weights, value).transpose([0, 2, 1, 3]).flatten(2)
-    return attention.o(out), (key, value)
+    return attention.o(paddle.matmul(weights, value).transpose([0, 2, 1, 3]).flatten(2))
 
 
 def _t5_block(block, x, bias, states=None, mask=None, past=None):
     """A block of the encoder, or with `states` of the decoder -> [N, L, C], and keys and values of both attentions."""
+    # SOT on Python 3.11 breaks the graph at `x is None` of a tensor x and at comprehensions: `past` is a tuple or None.
     layer = block.layer[0]
     normed = _t5_norm(layer.layer_norm, x)
-    out, cache = _t5_attention(layer.SelfAttention, normed, normed, bias, None if past is None else past[:2])
-    x = _t5_add(x, layer.dropout(out))
-    if states is not None:
-        layer, normed = block.layer[1], _t5_norm(block.layer[1].layer_norm, x)
-        context, seen = (states, None) if past is None else (None, past[2:])
-        out, image = _t5_attention(layer.EncDecAttention, normed, context, mask, seen)
-        x, cache = _t5_add(x, layer.dropout(out)), cache + image
+    cache = _t5_pair(layer.SelfAttention, normed)
+    if past is not None:
+        cache = (paddle.concat([past[0], cache[0]], axis=2), paddle.concat([past[1], cache[1]], axis=2))
+    x = _t5_add(x, layer.dropout(_t5_attention(layer.SelfAttention, normed, cache[0], cache[1], bias)))
+    if len(block.layer) == 3:
+        layer = block.layer[1]
+        image = _t5_pair(layer.EncDecAttention, states) if past is None else past[2:]
+        normed = _t5_norm(layer.layer_norm, x)
+        x = _t5_add(x, layer.dropout(_t5_attention(layer.EncDecAttention, normed, image[0], image[1], mask)))
+        cache = cache + image
     layer = block.layer[-1]
     return _t5_add(x, layer.dropout(layer.DenseReluDense(_t5_norm(layer.layer_norm, x)))), cache
 
 
-def _run(stack):
-    """How a block is run: plainly, or once more in the backward pass to save memory."""
+def _t5_run(stack, *args):
+    """`_t5_block`, in training and where asked for with its values computed once more in the backward pass."""
     if stack.enable_recompute and stack.training:
-        return recompute
-    return lambda function, *args: function(*args)
+        return recompute(_t5_block, *args)
+    return _t5_block(*args)
+
+
+def _t5_buckets(offsets, buckets, log_range, both_ways):
+    """The bucket of each distance, int64, any shape (T5, arXiv:1910.10683, section 2.1).
+
+    Half of the buckets hold one distance each, the others grow with the logarithm up to the widest distance.
+
+    Args:
+        offsets: place of the key minus place of the query, int64.
+        buckets (int): of one direction.
+        log_range (float): logarithm of the widest distance over `buckets // 2`.
+        both_ways (bool): keys behind the query have buckets of their own; otherwise they share that of distance 0.
+    """
+    exact = buckets // 2
+    distance = offsets.abs() if both_ways else (-offsets).clip(min=0)
+    steps = paddle.log(distance.clip(min=exact).astype("float32") / exact) / log_range * (buckets - exact)
+    far = (exact + steps.astype("int64")).clip(max=buckets - 1)
+    bucket = paddle.where(distance < exact, distance, far)
+    return bucket + buckets * (offsets > 0).astype("int64") if both_ways else bucket
 
 
 class T5LanguageModel(T5ForConditionalGeneration):
@@ -210,6 +234,9 @@ class T5LanguageModel(T5ForConditionalGeneration):
             for block in stack.block:
                 if hasattr(block.layer[-1].DenseReluDense, "gelu_act"):  # the same function in one kernel
                     block.layer[-1].DenseReluDense.gelu_act = nn.GELU(approximate=True)
+            # buckets of one direction and what they span; SOT cannot follow math.log
+            stack.buckets = config.relative_attention_num_buckets // (1 if stack.is_decoder else 2)
+            stack.log_range = math.log(config.relative_attention_max_distance / (stack.buckets // 2))
 
     @property
     def start_token_id(self):
@@ -227,7 +254,7 @@ class T5LanguageModel(T5ForConditionalGeneration):
         bias = bias + additive_mask(attention_mask.unsqueeze([1, 2]), bias.dtype)
         hidden = stack.dropout(inputs_embeds)
         for block in stack.block:
-            hidden, _ = _run(stack)(_t5_block, block, hidden, bias)
+            hidden, _ = _t5_run(stack, block, hidden, bias)
         return stack.dropout(_t5_norm(stack.final_layer_norm, hidden))
 
     def decode(
@@ -252,7 +279,7 @@ class T5LanguageModel(T5ForConditionalGeneration):
         caches = []
         for index, block in enumerate(stack.block):
             past = None if cache is None else cache[index]
-            hidden, past = _run(stack)(_t5_block, block, hidden, bias, states, mask, past)
+            hidden, past = _t5_run(stack, block, hidden, bias, states, mask, past)
             caches.append(past)
         hidden = hidden[:, -1:] if last else hidden
         hidden = stack.dropout(_t5_norm(stack.final_layer_norm, hidden))
@@ -265,15 +292,11 @@ class T5LanguageModel(T5ForConditionalGeneration):
 
     def _position_bias(self, stack, queries, keys):
         """What the distances add to the scores of the last `queries` of `keys` tokens, [1, heads, queries, keys]."""
-        config, attention = self.config, stack.block[0].layer[0].SelfAttention
         place = paddle.arange(keys, dtype="int64")
-        buckets = attention._relative_position_bucket(
-            place.unsqueeze(0) - place[keys - queries :].unsqueeze(1),
-            bidirectional=not stack.is_decoder,
-            num_buckets=config.relative_attention_num_buckets,
-            max_distance=config.relative_attention_max_distance,
-        )
-        return attention.relative_attention_bias(buckets).transpose([2, 0, 1]).unsqueeze(0)
+        offsets = place.unsqueeze(0) - place[keys - queries :].unsqueeze(1)
+        buckets = _t5_buckets(offsets, stack.buckets, stack.log_range, not stack.is_decoder)
+        bias = stack.block[0].layer[0].SelfAttention.relative_attention_bias(buckets)
+        return bias.transpose([2, 0, 1]).unsqueeze(0)
 
     def shift_right(self, labels):
         """Labels [N, T] -> what the decoder reads: the start token, then the labels without the last; -100 as padding."""
