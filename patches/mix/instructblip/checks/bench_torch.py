@@ -6,14 +6,18 @@ Both sides have the same weights: `transformers` writes a model of random weight
 the other, turn by turn, so that a load from outside meets both. Before anything is timed, logits and generated ids are compared.
 
     python bench_torch.py --out DIR --torch_python VENV/bin/python [--size published] [--rounds 15] [--threads 1] [--tuned]
+    python bench_torch.py --out DIR --torch_python VENV/bin/python [--size published] --memory
+
+The second command reads the weights that the first one left, and measures memory, phase by phase.
 
 Run it in a work tree with the change applied, by the suite's Python, with PYTHONPATH as the harness sets it.
 """
 
 import argparse
+import gc
+import importlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -84,6 +88,11 @@ TUNED = {
     "MALLOC_MMAP_THRESHOLD_": "1073741824",  # memory of large tensors is kept, not given back and zeroed again
     "MALLOC_TRIM_THRESHOLD_": "4294967296",
     "MALLOC_TOP_PAD_": "67108864",
+}
+MALLOC = {"as it is": {}, "gives back": {"MALLOC_MMAP_THRESHOLD_": "65536"}}
+MODULES = {
+    "torch": ("torch", "transformers.models.instructblip.modeling_instructblip"),
+    "paddle": ("paddle", "paddlemix.models.instructblip.modeling"),
 }
 TASKS = ("forward", "image", "train step", "greedy", "beam 5")
 
@@ -188,7 +197,7 @@ def paddle_side(kind, args):
         loss = model(**given).loss
         loss.backward()
         optimizer.step()
-        optimizer.clear_grad()
+        optimizer.clear_grad(set_to_zero=False)  # as PyTorch: given back, not kept as zeros to add to
         return np.array([float(loss)])
 
     runs = dict(zip(TASKS, (forward, image, step, lambda: generate(1), lambda: generate(5))))
@@ -224,26 +233,81 @@ def worker(args):
         if word == "save":
             np.save(os.path.join(args.out, f"{args.kind}_{args.worker}_{task.replace(' ', '_')}.npy"), runs[task]())
             print("saved", file=answers, flush=True)
-        elif word == "memory":
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, file=answers, flush=True)
         else:
             start, cpu = time.perf_counter(), time.process_time()
             runs[task]()
             print((time.perf_counter() - start) * 1e3, (time.process_time() - cpu) * 1e3, file=answers, flush=True)
 
 
+def resident():
+    """MB of this process: now, and the most since `forget`."""
+    with open("/proc/self/status") as stream:
+        lines = dict(line.split(":", 1) for line in stream)
+    return [int(lines[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM")]
+
+
+def forget():
+    with open("/proc/self/clear_refs", "w") as stream:
+        stream.write("5")
+
+
+def phases(args):
+    """MB of one side: of its imports; above that the most while loading, what stays, and the most in each task's second run."""
+    for module in MODULES[args.worker]:
+        importlib.import_module(module)
+    imports = resident()[0]
+    forget()
+    runs, _ = {"torch": torch_side, "paddle": paddle_side}[args.worker](args.kind, args)
+    gc.collect()
+    now, most = resident()
+    made = {"imports": imports, "loading": most - imports, "loaded": now - imports}
+    for task in args.tasks.split(","):
+        runs[task]()
+        forget()
+        runs[task]()
+        made[task] = resident()[1] - imports
+    return made
+
+
+def memory(args):
+    """Every model on both sides, with malloc as it is and with malloc told to give large blocks back at once."""
+    result = {"size": args.size, "batch": SIZES[args.size].batch, "new_tokens": args.tokens, "mb": {}}
+    for kind in KINDS:
+        for name, variables in MALLOC.items():
+            row = result["mb"].setdefault(kind, {}).setdefault(name, {})
+            for side in SIDES:
+                words, environment = process(side, kind, args)
+                environment.update(variables)
+                words += ["--memory", "--tasks", args.tasks]
+                done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+                if done.returncode:
+                    raise SystemExit(f"{side} ended with {done.returncode}; next: run {' '.join(words)}")
+                row[side] = {key: round(value) for key, value in json.loads(done.stdout.splitlines()[-1]).items()}
+                print(kind, name, side, row[side], flush=True)
+    return result
+
+
+def process(side, kind, args):
+    """Command and environment of one side."""
+    python = args.torch_python if side == "torch" else sys.executable
+    words = [python, os.path.abspath(__file__), "--out", args.out, "--worker", side, "--kind", kind]
+    words += ["--threads", str(args.threads), "--tokens", str(args.tokens), "--size", args.size]
+    environment = dict(os.environ, OMP_NUM_THREADS=str(args.threads), MKL_NUM_THREADS=str(args.threads))
+    if side == "torch":
+        environment.pop("PYTHONPATH", None)
+    return words, environment
+
+
 def measure(kind, args, sides=SIDES, tasks=TASKS):
     ours = sides[0]
     workers, versions = {}, {}
-    environment = dict(os.environ, OMP_NUM_THREADS=str(args.threads), MKL_NUM_THREADS=str(args.threads))
-    environment.update(TUNED if args.tuned else {})
     for side in reversed(sides):  # torch writes the weights
-        python = args.torch_python if side == "torch" else sys.executable
-        words = [python, os.path.abspath(__file__), "--out", args.out, "--worker", side, "--kind", kind]
-        words += ["--threads", str(args.threads), "--tokens", str(args.tokens), "--size", args.size]
+        words, environment = process(side, kind, args)
+        environment.update(TUNED if args.tuned else {})
         log = open(os.path.join(args.out, f"{kind}_{side}.log"), "w")
-        clean = environment if side != "torch" else {k: v for k, v in environment.items() if k != "PYTHONPATH"}
-        workers[side] = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=clean)
+        workers[side] = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
+        )
         versions[side] = workers[side].stdout.readline().strip()
         if not versions[side]:
             raise SystemExit(f"{side} did not start; next: read {log.name}")
@@ -279,12 +343,16 @@ def measure(kind, args, sides=SIDES, tasks=TASKS):
             }
         result["tasks"][task] = row
         print(kind, task, {c: [round(v, 2) for v in row[c]["ratio_median_min_max"]] for c in row}, flush=True)
-    result["peak_memory_mb"] = {side: float(ask(side, "memory now")[0]) for side in sides}
-    for process in workers.values():
-        process.stdin.close()
-        process.wait()
-    print(kind, "agreement", result["agreement"], "memory", result["peak_memory_mb"], flush=True)
+    for started in workers.values():
+        started.stdin.close()
+        started.wait()
+    print(kind, "agreement", result["agreement"], flush=True)
     return result
+
+
+def write(args, name, result):
+    with open(os.path.join(args.out, name), "w") as stream:
+        json.dump(result, stream, indent=1)
 
 
 def main():
@@ -299,14 +367,17 @@ def main():
     parser.add_argument("--tuned", action="store_true", help="with the environment variables of TUNED")
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--only_inference", action="store_true", help="in a directory of an earlier run: the exported image part")
+    parser.add_argument("--memory", action="store_true", help="in a directory of an earlier run: memory instead of time")
     parser.add_argument("--worker", choices=(*SIDES, INFERENCE))
     parser.add_argument("--kind", choices=KINDS)
     args = parser.parse_args()
     if args.worker:
-        return worker(args)
+        return print(json.dumps(phases(args))) if args.memory else worker(args)
     if not args.torch_python:
         parser.error("--torch_python VENV/bin/python is needed")
     os.makedirs(args.out, exist_ok=True)
+    if args.memory:
+        return write(args, "benchmark_torch_memory.json", memory(args))
     result = {
         "environment": TUNED if args.tuned else {},
         "size": args.size,
@@ -322,8 +393,7 @@ def main():
         else:
             result["models"][kind] = measure(kind, args, tasks=args.tasks.split(","))
         name = "benchmark_torch_inference.json" if args.only_inference else "benchmark_torch.json"
-        with open(os.path.join(args.out, name), "w") as stream:
-            json.dump(result, stream, indent=1)
+        write(args, name, result)
 
 
 if __name__ == "__main__":

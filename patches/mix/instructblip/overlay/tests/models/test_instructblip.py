@@ -26,7 +26,9 @@ from paddlemix.models.instructblip.configuration import (
 )
 from paddlemix.models.instructblip.convert import ConversionError, convert_state
 from paddlemix.models.instructblip.generation import cross_entropy
+from paddlemix.models.instructblip.language import language_model
 from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGeneration
+from paddlenlp.transformers import LlamaConfig
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import instructblip_testing as tiny  # noqa: E402
@@ -77,6 +79,9 @@ class ConfigurationTest(unittest.TestCase):
             InstructBlipVisionConfig(hidden_size=10, num_attention_heads=4)
         with self.assertRaisesRegex(ValueError, "absolute"):
             InstructBlipQFormerConfig(position_embedding_type="relative_key")
+        for option in ({"alibi": True}, {"fuse_attention_qkv": True}):
+            with self.assertRaisesRegex(ValueError, "alibi=False"):
+                language_model(LlamaConfig(**{**tiny.text_config("llama", 100), **option}))
 
 
 class ModelTest(unittest.TestCase):
@@ -117,6 +122,30 @@ class ModelTest(unittest.TestCase):
             last = {name for name in last if ".2.intermediate." in name or ".2.output." in name}
             idle = {name for name in idle if "embed_tokens" not in name and "position_embeddings" not in name}
             self.assertEqual(idle, last)
+
+    def test_recompute(self):
+        for kind in ("t5", "llama"):
+            model, given = tiny.model(kind), tiny.inputs(kind)
+            model.train()
+            found = []
+            for recompute in (False, True):
+                for layer in model.language_model.sublayers():
+                    if hasattr(layer, "enable_recompute"):
+                        layer.enable_recompute = recompute
+                loss = model(**given, labels=given["input_ids"][:, tiny.QUERIES :]).loss
+                loss.backward()
+                found.append([float(loss), *[value.grad.norm() for value in model.language_model.parameters()]])
+                model.clear_gradients()
+            np.testing.assert_allclose(found[1], found[0], rtol=1e-5)
+
+    def test_llama_is_that_of_paddlenlp(self):
+        for heads in (4, 2):  # 2: two heads share keys and values
+            made = language_model(LlamaConfig(**tiny.text_config("llama", 100), num_key_value_heads=heads))
+            made.eval()
+            ids = tiny.inputs("llama", length=9)["input_ids"]
+            got, cache = made.decode(made.embed(ids), paddle.ones_like(ids), use_cache=True)
+            self.assertEqual(cache[0][0].shape, [2, heads, 13, 8])
+            np.testing.assert_allclose(got.numpy(), made(ids)[0].numpy(), rtol=1e-5, atol=1e-6)
 
     def test_freeze(self):
         model, given = tiny.model(), tiny.inputs()

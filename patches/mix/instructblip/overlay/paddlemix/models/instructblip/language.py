@@ -18,13 +18,14 @@ A decoder-only model has `embed(ids)` and `decode(embeds, mask, cache)`; an enco
 `encode(embeds, mask)` and `decode(ids, mask, cache, states)`. `decode` gives (logits, cache), with `last` the logits of the last
 token alone; a cache is None, or a list with one tuple of tensors for each layer whose first axis is the batch.
 
-Layers, parameters and their names are PaddleNLP's; OPT and T5 are walked through here, because in PaddleNLP 2.6.1
+Layers, parameters and their names are PaddleNLP's; they are walked through here, because in PaddleNLP 2.6.1
 
 - `OPTForCausalLM` has an output matrix of its own; OPT's is the matrix of the input embeddings;
 - `OPTModel` sums two masks of -3.4e38 in float32 whatever its own type is, which is NaN in float64;
 - `T5Attention` ignores `relative_attention_max_distance` and always takes 128;
-- `T5LayerNorm` and the attention of T5 compute in float32 whatever their type is;
-- both read sizes as tensors for every token, T5 in each layer, which waits for the device.
+- the norms and the attention of T5 and LLaMA compute in float32 whatever their type is;
+- OPT and T5 read sizes as tensors for every token, T5 in each layer, which waits for the device;
+- SOT breaks the graph in all three, and fails on Paddle 3.3 in LLaMA's output.
 """
 
 import math
@@ -119,37 +120,77 @@ class OPTLanguageModel(OPTPretrainedModel):
         return logits, caches if use_cache else None
 
 
+def _run(stack, function, *args):
+    """(states, cache) of a layer; in training and where asked for, its values are computed once more in the backward pass."""
+    if stack.enable_recompute and stack.training and paddle.is_grad_enabled():
+        # tensors alone: a tuple inside of a tuple ends Paddle 2.6 with a segmentation fault
+        return recompute(lambda *inputs: function(*inputs)[0], *args), None
+    return function(*args)
+
+
+def _rms_norm(norm, x):
+    """PaddleNLP's `T5LayerNorm` and `LlamaRMSNorm` in float32, or in float64 where the model is."""
+    wide = single_or_double(x)
+    scale = paddle.rsqrt(paddle.square(wide).mean(axis=-1, keepdim=True) + norm.variance_epsilon)
+    return norm.weight * (wide * scale).astype(norm.weight.dtype)
+
+
+def _llama_layer(layer, x, mask, cos, sin, past=None):
+    """A layer of the decoder, [N, L, C] -> [N, L, C], and keys and values; cosines and sines [N, 1, L, width of a head]."""
+
+    def split(states):
+        return states.reshape([0, 0, -1, attention.head_dim]).transpose([0, 2, 1, 3])
+
+    def turn(states):
+        first, second = states.chunk(2, axis=-1)
+        return states * cos + paddle.concat([-second, first], axis=-1) * sin
+
+    attention, groups = layer.self_attn, layer.self_attn.num_key_value_groups
+    normed = _rms_norm(layer.input_layernorm, x)
+    key, value = turn(split(attention.k_proj(normed))), split(attention.v_proj(normed))
+    if past is not None:
+        key, value = paddle.concat([past[0], key], axis=2), paddle.concat([past[1], value], axis=2)
+    cache = (key, value)
+    if groups > 1:
+        key, value = paddle.repeat_interleave(key, groups, axis=1), paddle.repeat_interleave(value, groups, axis=1)
+    query = turn(split(attention.q_proj(normed))) * attention.head_dim**-0.5
+    scores = paddle.matmul(query, key, transpose_y=True) + mask
+    weights = F.softmax(single_or_double(scores), axis=-1).astype(scores.dtype)
+    x = x + attention.o_proj(paddle.matmul(weights, value).transpose([0, 2, 1, 3]).flatten(2))
+    return x + layer.mlp(_rms_norm(layer.post_attention_layernorm, x)), cache
+
+
 class LlamaLanguageModel(LlamaForCausalLM):
     """LLaMA (Vicuna)."""
 
     is_encoder_decoder = False
+
+    def __init__(self, config):
+        if config.fuse_attention_qkv or config.alibi or not config.rope or config.tensor_parallel_degree > 1:
+            raise ValueError(
+                "LLaMA in InstructBLIP has rotary positions, separate projections and one card: "
+                "set fuse_attention_qkv=False, alibi=False, rope=True, tensor_parallel_degree=1"
+            )
+        super().__init__(config)
 
     def embed(self, input_ids):
         return self.llama.embed_tokens(input_ids)
 
     def decode(self, inputs_embeds, attention_mask, cache=None, use_cache=False, last=False):
         """[N, L, C], mask [N, past + L] -> logits [N, L, vocab_size] and the cache."""
+        stack, length = self.llama, inputs_embeds.shape[1]
         # a position is the number of tokens before it that are no padding
-        positions = (paddle.cumsum(attention_mask.astype("int64"), axis=-1) - 1).clip(min=0)
-        outputs = self.llama(
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask.astype("bool"),
-            position_ids=positions[:, -inputs_embeds.shape[1] :],
-            use_cache=use_cache,
-            past_key_values=tuple(cache) if cache is not None else None,
-            output_attentions=False,
-            output_hidden_states=False,
-            return_dict=False,
-        )
-        hidden = outputs[0][:, -1:] if last else outputs[0]
-        return self.lm_head(hidden), list(outputs[1]) if use_cache else None
-
-
-def _t5_norm(norm, x):
-    """PaddleNLP's `T5LayerNorm` in float32, or in float64 where the model is."""
-    wide = single_or_double(x)
-    scale = paddle.rsqrt(paddle.square(wide).mean(axis=-1, keepdim=True) + norm.variance_epsilon)
-    return norm.weight * (wide * scale).astype(norm.weight.dtype)
+        positions = (paddle.cumsum(attention_mask.astype("int64"), axis=-1) - 1).clip(min=0)[:, -length:]
+        cos, sin = stack.layers[0].self_attn.rotary_emb(inputs_embeds, seq_len=attention_mask.shape[1])
+        cos, sin = cos.squeeze([0, 2])[positions].unsqueeze(1), sin.squeeze([0, 2])[positions].unsqueeze(1)
+        mask = additive_mask(causal(attention_mask, length), inputs_embeds.dtype)
+        hidden, caches = inputs_embeds, []
+        for index, layer in enumerate(stack.layers):
+            past = None if cache is None else cache[index]
+            hidden, past = _run(stack, _llama_layer, layer, hidden, mask, cos, sin, past)
+            caches.append(past)
+        hidden = _rms_norm(stack.norm, hidden[:, -1:] if last else hidden)
+        return paddle.matmul(hidden, self.lm_head.weight), caches if use_cache else None
 
 
 def _t5_add(x, y):
@@ -182,7 +223,7 @@ def _t5_block(block, x, bias, states=None, mask=None, past=None):
     """A block of the encoder, or with `states` of the decoder -> [N, L, C], and keys and values of both attentions."""
     # SOT on Python 3.11 breaks the graph at `x is None` of a tensor x and at comprehensions: `past` is a tuple or None.
     layer = block.layer[0]
-    normed = _t5_norm(layer.layer_norm, x)
+    normed = _rms_norm(layer.layer_norm, x)
     cache = _t5_pair(layer.SelfAttention, normed)
     if past is not None:
         cache = (paddle.concat([past[0], cache[0]], axis=2), paddle.concat([past[1], cache[1]], axis=2))
@@ -190,18 +231,11 @@ def _t5_block(block, x, bias, states=None, mask=None, past=None):
     if len(block.layer) == 3:
         layer = block.layer[1]
         image = _t5_pair(layer.EncDecAttention, states) if past is None else past[2:]
-        normed = _t5_norm(layer.layer_norm, x)
+        normed = _rms_norm(layer.layer_norm, x)
         x = _t5_add(x, layer.dropout(_t5_attention(layer.EncDecAttention, normed, image[0], image[1], mask)))
         cache = cache + image
     layer = block.layer[-1]
-    return _t5_add(x, layer.dropout(layer.DenseReluDense(_t5_norm(layer.layer_norm, x)))), cache
-
-
-def _t5_run(stack, *args):
-    """`_t5_block`, in training and where asked for with its values computed once more in the backward pass."""
-    if stack.enable_recompute and stack.training:
-        return recompute(_t5_block, *args)
-    return _t5_block(*args)
+    return _t5_add(x, layer.dropout(layer.DenseReluDense(_rms_norm(layer.layer_norm, x)))), cache
 
 
 def _t5_buckets(offsets, buckets, log_range, both_ways):
@@ -254,8 +288,8 @@ class T5LanguageModel(T5ForConditionalGeneration):
         bias = bias + additive_mask(attention_mask.unsqueeze([1, 2]), bias.dtype)
         hidden = stack.dropout(inputs_embeds)
         for block in stack.block:
-            hidden, _ = _t5_run(stack, block, hidden, bias)
-        return stack.dropout(_t5_norm(stack.final_layer_norm, hidden))
+            hidden, _ = _run(stack, _t5_block, block, hidden, bias)
+        return stack.dropout(_rms_norm(stack.final_layer_norm, hidden))
 
     def decode(
         self,
@@ -279,10 +313,10 @@ class T5LanguageModel(T5ForConditionalGeneration):
         caches = []
         for index, block in enumerate(stack.block):
             past = None if cache is None else cache[index]
-            hidden, past = _t5_run(stack, block, hidden, bias, states, mask, past)
+            hidden, past = _run(stack, _t5_block, block, hidden, bias, states, mask, past)
             caches.append(past)
         hidden = hidden[:, -1:] if last else hidden
-        hidden = stack.dropout(_t5_norm(stack.final_layer_norm, hidden))
+        hidden = stack.dropout(_rms_norm(stack.final_layer_norm, hidden))
         if self.config.tie_word_embeddings:
             hidden = hidden * self.config.d_model**-0.5
             logits = paddle.matmul(hidden, self.t5.shared.weight, transpose_y=True)
