@@ -24,6 +24,13 @@ def whole_model(network, mode):
     return paddle.jit.to_static(network)
 
 
+def is_static(network):
+    """Whether `network` went through `to_static`: what the trainers know from their key to_static_training."""
+    from paddle.jit.dy2static.program_translator import StaticFunction
+
+    return isinstance(network.forward, StaticFunction)
+
+
 def enter(row):
     """Make a project importable as its own scripts do; its components take the place of those of the same name."""
     import paddleseg  # noqa: F401
@@ -99,11 +106,14 @@ def build_segmentation(row, dtype, out):
     config = read_config(row)
     builder = SegBuilder(config)
     builder.model.train()
+    losses = builder.loss
+    if len(losses["types"]) == 1:  # the Config that LaneSeg was written for took one loss for all logits
+        losses["types"] = losses["types"] * len(losses["coef"])
     classes = config.dic["model"]["num_classes"]
-    batches = [pictures_and_labels(row, classes, index, dtype) for index in range(BATCHES)]
+    batches = [pictures_and_labels(row, classes, index, dtype, ignore=row.get("ignore", 255)) for index in range(BATCHES)]
 
     def loss(logits, batch):
-        return sum(loss_computation(logits_list=logits, labels=batch[1], edges=None, losses=builder.loss))
+        return sum(loss_computation(logits_list=logits, labels=batch[1], edges=None, losses=losses))
 
     return task(builder.model, builder.optimizer, batches, loss=loss)
 
@@ -229,7 +239,8 @@ def build_cps(row, dtype, out):
         (model.branch1, config.optimizer_l_cfg, config.lr_scheduler_l_cfg),
         (model.branch2, config.optimizer_r_cfg, config.lr_scheduler_r_cfg),
     ):
-        rate = PolynomialDecay(float(schedule["learning_rate"]) * row["batch"] / 8.0, decay_steps=1000, end_lr=0, power=0.9)
+        start = float(schedule["learning_rate"]) * row["batch"] / 8.0 * row.get("lr_factor", 1)
+        rate = PolynomialDecay(start, decay_steps=1000, end_lr=0, power=0.9)
         optimizers.append(builder._build_optimizer(options)(branch, rate))
     batches = []
     for index in range(BATCHES):
@@ -242,7 +253,7 @@ def build_cps(row, dtype, out):
 
     def objective(network, batch):
         images, labels, first, second, mask = batch
-        with paddle.no_grad():
+        with paddle.set_grad_enabled(is_static(network)):
             teachers = [[logits[0].detach() for logits in network(pictures)] for pictures in (first, second)]
         pseudo = [paddle.argmax(a * (1 - mask) + b * mask, axis=1) for a, b in zip(*teachers)]
         students = network(first * (1 - mask) + second * mask)
@@ -288,7 +299,7 @@ def build_pixmatch(row, dtype, out):
         images, labels, target = batch
         main, aux = network(images)[:2]
         loss = cross_entropy(main, labels) + 0.1 * cross_entropy(aux, labels)
-        with paddle.no_grad():
+        with paddle.set_grad_enabled(is_static(network)):
             first, second = [paddle.nn.functional.softmax(logits, axis=1) for logits in network(target)[:2]]
         pseudo, pseudo_aux = paddle.argmax(first, axis=1), paddle.argmax((first + second) / 2, axis=1)
         main, aux = network(paddle.flip(target, [3]))[:2]
@@ -334,7 +345,8 @@ def build_nnunet(row, dtype, out):
     batches = []
     for index in range(BATCHES):
         images, labels = pictures_and_labels(row, 2, index, dtype, ignore=0)
-        batches.append((images[:, :1], labels.unsqueeze(1).astype("float32")))
+        labels = labels.unsqueeze(1).astype(dtype)
+        batches.append((images[:, :1], [labels[:, :, :: 2**level, :: 2**level] for level in range(row["pools"])]))
     return task(
         model,
         optimizer,

@@ -71,6 +71,8 @@ def scale_rate(row, config):
     schedule["learning_rate"] = (
         float(schedule["learning_rate"]) * row["batch"] / (4.0 * config.batch_size) * row.get("lr_factor", 1)
     )
+    if "warmup_start_lr" in schedule:
+        schedule["warmup_start_lr"] = float(schedule["warmup_start_lr"]) * row.get("lr_factor", 1)
 
 
 def build_paddleseg(row, dtype, out):
@@ -80,6 +82,8 @@ def build_paddleseg(row, dtype, out):
 
     paddle.set_device("cpu")
     paddle.set_default_dtype(dtype)
+    # CAE and ViT-Adapter take paddle's own class, which has no CPU kernel; the other models take the suite's, which does this.
+    paddle.nn.SyncBatchNorm = paddle.nn.BatchNorm2D
     path = rows.config_file(row, row["config"], os.path.join(HERE, "configs", row["id"] + ".yml"), "make fork-seg")
     config = Config(path, opts=row.get("overrides") or None)
     rows.replace_keys(config.dic["model"], {"pretrained": None})

@@ -127,7 +127,7 @@ def build_medicalseg(row, dtype):
 
     paddle.set_default_dtype(dtype)
     config.dic["model"].update(row.get("model", {}))
-    rows.replace_keys(config.dic["model"], {"pretrained": None})
+    rows.replace_keys(config.dic["model"], {"pretrained": None, "pretrained_path": None})
     scale_rates(row, config.dic, config.batch_size)
     model = config.model
     model.train()
