@@ -5,6 +5,8 @@ import math
 import os
 import random
 import re
+import signal
+import socket
 import sys
 import time
 import traceback
@@ -80,8 +82,8 @@ def to_static(task: Task, mode: str) -> Any:
     return paddle.jit.to_static(task.model, full_graph=False)  # SOT ignores an input_spec and warns
 
 
-def train(task: Task, mode: str, steps: int, seed: int = 0) -> Dict[str, Any]:
-    """Train `task` and return the contents of `<mode>.json`."""
+def train(task: Task, mode: str, steps: int, seed: int = 0, turn: Callable[[], Any] = lambda: None) -> Dict[str, Any]:
+    """Train `task` and return the contents of `<mode>.json`; `turn` returns, after each step, when the next may start."""
     import paddle
 
     prepare_environment(mode)
@@ -98,6 +100,7 @@ def train(task: Task, mode: str, steps: int, seed: int = 0) -> Dict[str, Any]:
                 task.after_step(model, step)
             milliseconds.append((time.perf_counter() - start) * 1e3)
             busy.append((time.process_time() - start_busy) * 1e3)
+            turn()
     return {
         "mode": mode,
         "steps": steps,
@@ -146,7 +149,8 @@ def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Task]) -
     """Build the task, train it in each mode, write `<mode>.json`. `args` comes from `parser()`, with options of the script added.
 
     Several modes start from the one task: each trains in a process of its own, forked from this one, so that imports and
-    construction are paid once. A static mode that fails writes `<mode>.failed.json` and does not stop the next one.
+    construction are paid once. They take turns, a step each, so that their times compare whatever else the machine does. A static
+    mode that fails writes `<mode>.failed.json` and does not stop the next one.
     """
     os.makedirs(args.out, exist_ok=True)
     prepare_environment(args.mode[0])
@@ -155,20 +159,46 @@ def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Task]) -
     if len(args.mode) == 1:
         _train_and_write(args, task, args.mode[0])
         return
+    running = {}  # type: Dict[str, Tuple[int, socket.socket]]
     for mode in args.mode:
+        ours, theirs = socket.socketpair()
         child = fork_bound()
         if child == 0:
-            os._exit(_in_child(args, task, mode))
-        status = os.waitpid(child, 0)[1]
-        if os.WIFSIGNALED(status):
-            _write_failure(args, mode, "ended by signal %d" % os.WTERMSIG(status), [])
-        if status != 0 and mode == "dygraph":
-            break  # nothing to compare with
+            os._exit(_in_child(args, task, mode, theirs))
+        theirs.close()
+        running[mode] = (child, ours)
+    while running:
+        for mode, (child, ours) in list(running.items()):
+            if _one_turn(ours):
+                continue
+            del running[mode]
+            status = os.waitpid(child, 0)[1]
+            if os.WIFSIGNALED(status):
+                _write_failure(args, mode, "ended by signal %d" % os.WTERMSIG(status), [])
+            if status != 0 and mode == "dygraph":  # nothing to compare with
+                for other, _ in running.values():
+                    os.kill(other, signal.SIGKILL)
+                    os.waitpid(other, 0)
+                return
 
 
-def _in_child(args: argparse.Namespace, task: Task, mode: str) -> int:
+def _one_turn(channel: socket.socket) -> bool:
+    """Let the process at the other end do a step; False where it has ended."""
     try:
-        _train_and_write(args, task, mode)
+        channel.sendall(b".")
+        return channel.recv(1) != b""
+    except OSError:
+        return False
+
+
+def _in_child(args: argparse.Namespace, task: Task, mode: str, channel: socket.socket) -> int:
+    def turn() -> None:
+        channel.sendall(b".")
+        channel.recv(1)
+
+    try:
+        channel.recv(1)
+        _train_and_write(args, task, mode, turn)
         return 0
     except BaseException as error:  # whatever a model raises is this mode's result
         traceback.print_exc()
@@ -186,8 +216,8 @@ def _write_failure(args: argparse.Namespace, mode: str, last: str, places: Seque
     write_json(os.path.join(args.out, mode + ".failed.json"), {"last": last, "places": list(places)})
 
 
-def _train_and_write(args: argparse.Namespace, task: Task, mode: str) -> None:
-    result = train(task, mode, args.steps, args.seed)
+def _train_and_write(args: argparse.Namespace, task: Task, mode: str, turn: Callable[[], Any] = lambda: None) -> None:
+    result = train(task, mode, args.steps, args.seed, turn)
     result["losses"] = [value if math.isfinite(value) else None for value in result["losses"]]  # JSON has no nan
     write_json(os.path.join(args.out, mode + ".json"), result)
 

@@ -1,6 +1,7 @@
 """The proof that a static program ran can fail: switches silently off and graph breaks are seen."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -174,6 +175,32 @@ def test_several_modes_start_from_one_task(tmp_path):
     runs = {mode: json.loads((tmp_path / (mode + ".json")).read_text()) for mode in training.MODES}
     assert runs["dygraph"]["static"] is None and runs["ast"]["static"]["executions"] == runs["sot"]["static"]["executions"] == 4
     assert len({tuple(run["losses"]) for run in runs.values()}) == 1
+
+
+def test_modes_take_turns(tmp_path):
+    def after_step(model, step):
+        with open(tmp_path / "order", "a") as order:
+            order.write("%s%d " % (os.environ["ENABLE_FALL_BACK"][0], step))
+
+    def build(_):
+        task = make_task()
+        task.after_step = after_step
+        return task
+
+    words = ["--out", str(tmp_path), "--steps", "3", "--mode", "ast", "sot"]
+    training.run(training.parser().parse_args(words), build)
+    assert (tmp_path / "order").read_text().split() == ["F0", "T0", "F1", "T1", "F2", "T2"]
+
+
+def test_nothing_goes_on_without_dygraph(tmp_path):
+    def build(_):
+        task = make_task()
+        task.loss = lambda out, batch: 1 / 0
+        return task
+
+    training.run(training.parser().parse_args(["--out", str(tmp_path), "--steps", "2", "--mode", "dygraph", "ast"]), build)
+    assert "division" in json.loads((tmp_path / "dygraph.failed.json").read_text())["last"]
+    assert not list(tmp_path.glob("ast*"))
 
 
 def test_a_mode_that_fails_says_so_and_the_next_one_runs(tmp_path):

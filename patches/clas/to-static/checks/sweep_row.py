@@ -187,6 +187,7 @@ def build(args):
     model = build_model(config, "train")
     if dtype == "float64":
         training.cast(model, dtype)  # some layers do not keep to the default
+    nudge(model, args.nudge)
     model.train()
     build_loss, build_optimizer = trainer_parts()
     loss = build_loss(config["Loss"]["Train"])
@@ -218,6 +219,14 @@ def build(args):
         update=metabin_update(config, optimizers, schedules) if config["Global"].get("train_mode") == "metabin" else None,
         after_step=(lambda network, step: average.update(network)) if average else None,
     )
+
+
+def nudge(model, size):
+    """Initial weights off by `size`, relative: how far apart dygraph and dygraph end shows what rounding does to a row."""
+    if size:
+        for name, value in model.named_parameters():
+            noise = seeding.seeded("nudge:" + name, tuple(value.shape), "input").astype(np.float64)
+            value.set_value((value.numpy() * (1 + size * noise)).astype(value.numpy().dtype))
 
 
 def special_objective(config, loss, unlabelled, row):
@@ -290,4 +299,5 @@ if __name__ == "__main__":
     OPTIONS = training.parser()
     OPTIONS.add_argument("--row", required=True)
     OPTIONS.add_argument("--dtype", choices=["float32", "float64"], help="default: the row's own, else float32")
+    OPTIONS.add_argument("--nudge", type=float, default=0.0, help="start from weights that are off by so much, relative")
     training.main(build, OPTIONS, warm)
