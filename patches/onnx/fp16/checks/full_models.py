@@ -198,15 +198,29 @@ def main():
             for block in layer.sublayers():
                 if hasattr(block, "bn3"):  # residual branches of a trained network are small
                     block.bn3.weight.set_value(0.25 * block.bn3.weight)
+                if getattr(block, "shift_size", 0):
+                    keep_mask(block)
             calibrate(layer, *[paddle.to_tensor(v.astype(np.float32) if v.dtype == np.float16 else v) for v in inputs])
             for block in layer.sublayers():
-                if hasattr(block, "rep"):  # the branches of PPLCNetV3 become one convolution, as its export does
-                    block.rep()
+                for merge in ("rep", "convert_to_deploy"):  # parallel branches become one convolution, as the suites' export does
+                    getattr(block, merge, int)()
             path = save(layer, os.path.join(args.out, name + "_" + kind, "model"), specs, kind)
             given = [v.astype(np.float32) if kind == "fp32_input" else v for v in inputs]
             rows.extend(measure(name, kind, path, given, opset))
     with open(os.path.join(args.out, "full_models.json"), "w") as file:
         json.dump(rows, file, indent=1)
+
+
+def keep_mask(block):
+    """Let a Swin block keep the mask that it makes: paddle2onnx 1.2.4 has no set_value of Paddle 2.6, in float32 neither."""
+    make = block.get_attn_mask
+
+    def mask(height, width, dtype):
+        if block.attn_mask is None:
+            block.attn_mask = make(height, width, dtype)
+        return block.attn_mask
+
+    block.get_attn_mask = mask
 
 
 def measure(name, kind, path, inputs, opset):

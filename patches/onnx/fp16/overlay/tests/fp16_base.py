@@ -131,7 +131,10 @@ def to_mixed(layer):
         elif not hasattr(sub, "_variance"):
             for name, value in list(sub._parameters.items()):
                 if value is not None and value.dtype == paddle.float32:
-                    sub.to(dtype="float16") if not sub._sub_layers else None
+                    half = sub.create_parameter(
+                        value.shape, value.name + "_half", dtype="float16")
+                    half.set_value(value.astype("float16"))
+                    sub._parameters[name] = half
     return layer
 
 
@@ -164,7 +167,14 @@ def save(layer, path, specs, kind="fp16"):
     if kind == "mixed":
         to_mixed(layer)
     else:
+        # to() would make floats of index tables as well
+        tables = [(owner, key, table.clone())
+                  for owner in layer.sublayers(include_self=True)
+                  for key, table in owner._buffers.items()
+                  if table is not None and not table.is_floating_point()]
         layer.to(dtype="float16")
+        for owner, key, table in tables:
+            owner._buffers[key] = table
     if kind == "fp32_input":
         layer, dtype = Float32Inside(layer), "float32"
         layer.eval()

@@ -193,6 +193,39 @@ class MixedTest(Fp16Case):
         inputs = self.images()
         self.assert_close(run_onnx(model, inputs), evaluate(path, inputs))
 
+    def test_network_that_was_never_float32(self):
+        # made in FP16, not halved: Paddle keeps batch normalization in FP32
+        paddle.set_default_dtype("float16")
+        paddle.nn.initializer.set_global_initializer(
+            paddle.nn.initializer.Constant(0.0))
+        try:
+            layer = SmallNet()
+        finally:
+            paddle.nn.initializer.set_global_initializer(None)
+            paddle.set_default_dtype("float32")
+        kinds = set()
+        for value in layer.parameters():
+            kinds.add(value.dtype)
+            weight = np.abs(0.3 * self.random.randn(*value.shape))
+            value.set_value(
+                paddle.to_tensor(weight.astype(np.float32)).astype(
+                    value.dtype))
+        self.assertEqual(kinds, {paddle.float16, paddle.float32})
+        layer.eval()
+        path = self.path("born")
+        os.makedirs(os.path.dirname(path))
+        paddle.jit.save(
+            layer,
+            path,
+            input_spec=[
+                paddle.static.InputSpec([None, 3, 16, 16], "float16", "x0")
+            ])
+        model, report = convert(path, 13)
+        self.assertEqual((report["opset"], report["casts"]), (15, []))
+        self.assert_valid(model)
+        inputs = self.images()
+        self.assert_close(run_onnx(model, inputs), evaluate(path, inputs))
+
     def test_float32_inputs_of_the_program(self):
         path = self.small("fp32_input")
         model, _ = convert(path, 13)
