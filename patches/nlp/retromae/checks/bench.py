@@ -2,9 +2,14 @@
 
 Real texts of corpus.py, sorted by length and padded to the longest of a batch, the same batches on every side. The train step is
 one contrastive step (forward, backward, AdamW) with and without the gradient cache. bench_torch.py puts PyTorch beside it.
+
+One thread and CPU time: on a busy machine two threads that wait for each other tripled one side's time and not the other's.
 """
 
 import os
+import time
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before the libraries read it
 
 import assets
 import corpus
@@ -72,12 +77,12 @@ def main():
         "onnxruntime": lambda ids, mask: session.run(None, {"input_ids": ids, "attention_mask": mask})[0],
     }
     everything = {name: (lambda side=side: [side(*batch) for batch in data]) for name, side in sides.items()}
-    samples = interleave(everything, rounds=args.rounds, warmup=1)
+    samples = interleave(everything, rounds=args.rounds, warmup=1, clock=time.process_time)
     name = "embed %d passages of <= %d tokens" % (2 * args.batch, LENGTH)
     rows = [{"name": name, "ours": "inference", "against": other, "samples": samples} for other in ("dygraph", "onnxruntime")]
     steps = {"cache of 4": 4, "one graph": 0}
     steps = {key: train_step(model, data[0], chunk, args.out) for key, chunk in steps.items()}
-    samples = interleave(steps, rounds=args.rounds, warmup=1)
+    samples = interleave(steps, rounds=args.rounds, warmup=1, clock=time.process_time)
     name = "train step, %d pairs" % args.batch
     rows.append({"name": name, "ours": "cache of 4", "against": "one graph", "samples": samples})
     for suffix in (".pdmodel", ".json", ".pdiparams", ".pdiparams.info", ".onnx"):
