@@ -83,9 +83,11 @@ def main(argv=None):
     paddle.set_default_dtype(args.dtype)
     model = InstructBlipForConditionalGeneration(config)
     state = gather(args)
+    number = len(state)
     load_state(model, convert_state(state, model, args.source))
+    del state  # saving makes a copy of its own
     model.save_pretrained(args.out)
-    print(f"{len(state)} tensors -> {args.out}")
+    print(f"{number} tensors -> {args.out}")
 
 
 if __name__ == "__main__":
