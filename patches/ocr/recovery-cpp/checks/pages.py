@@ -73,7 +73,7 @@ def _two_columns(top=420):
         text("text", 120, top, 660, EN),
         text("text", 120, top + 220, 660, ["Second block of the left column, which is", "also two lines long."]),
         text("text", 870, top, 660, ZH),
-        text("text", 870, top + 220, 660, ["右栏的第二段文字，在左栏之后阅读，", "到此结束。"]),
+        text("text", 870, top + 220, 660, ["右栏的第二段文字，在左栏之后阅读，它也有两行，", "到此结束。"]),
     ]
 
 

@@ -97,11 +97,16 @@ bool is_picture(const Region &region) {
 // that is not known, from what lies on it.
 PageFrame make_frame(const Page &page, float *width_px) {
   float left = 1e30f, top = 1e30f, right = 0, bottom = 0;
+  float body_top = 1e30f, body_bottom = 0; // without header and footer
   for (const Region &region : page.regions) {
     left = std::min(left, std::max(0.0f, region.box.x1));
     top = std::min(top, std::max(0.0f, region.box.y1));
     right = std::max(right, region.box.x2);
     bottom = std::max(bottom, region.box.y2);
+    if (is_header(region) || is_footer(region))
+      continue;
+    body_top = std::min(body_top, std::max(0.0f, region.box.y1));
+    body_bottom = std::max(body_bottom, region.box.y2);
   }
   PageFrame frame;
   const bool known = page.width >= 1 && page.height >= 1;
@@ -123,15 +128,22 @@ PageFrame make_frame(const Page &page, float *width_px) {
   const float side = std::min(left, std::max(0.0f, width - right));
   frame.margin_x =
       std::min(90.0f, std::max(36.0f, side * frame.points_per_pixel));
-  frame.margin_y =
-      std::min(72.0f, std::max(36.0f, top * frame.points_per_pixel));
+  const auto margin = [&](float pixels) {
+    return std::min(72.0f, std::max(36.0f, pixels * frame.points_per_pixel));
+  };
+  frame.margin_top = margin(body_top);
+  frame.margin_bottom = margin(height - body_bottom);
+  frame.header_edge = std::min(frame.margin_top / 2,
+                               std::max(14.0f, top * frame.points_per_pixel));
+  frame.footer_edge =
+      std::min(frame.margin_bottom / 2,
+               std::max(14.0f, (height - bottom) * frame.points_per_pixel));
   return frame;
 }
 
-// Row height in pixels -> size in half points. The boxes of PP-OCRv4 measure
-// 0.8 (ideographs) to 1.1 (Latin) times the size of the type.
+// Size of the type in pixels -> in points, to half a point.
 float font_points(float pixels, const PageFrame &frame) {
-  const float points = pixels * frame.points_per_pixel * 0.95f;
+  const float points = pixels * frame.points_per_pixel;
   if (!(points > 0))
     return 10.5f;
   return std::min(48.0f, std::max(6.0f, std::round(points * 2) / 2));
@@ -148,7 +160,11 @@ public:
     document_->pages.push_back(make_frame(page, &width));
     frame_ = &document_->pages.back();
     width_ = width;
-    bottom_ = -1;
+    // the margin is kept, what is white below it stands before the first block
+    bottom_ = frame_->points_per_pixel > 0
+                  ? frame_->margin_top / frame_->points_per_pixel
+                  : 1e30f;
+    sizes_.clear();
     std::vector<const Region *> body, top, bottom;
     for (const Region &region : page.regions) {
       if (is_header(region) && region.image.empty())
@@ -161,13 +177,29 @@ public:
     add_margin_text(top, &frame_->header);
     add_margin_text(bottom, &frame_->footer);
     const size_t first = document_->sections.size();
-    for (const Band &band : reading_order(body, width))
+    const std::vector<Band> bands = reading_order(body, width);
+    if (!bands.empty() && bands[0].columns == 2) {
+      // the white above two columns is the margin's: programs disagree about
+      // white at the top of a column
+      float high = 1e30f;
+      for (const Placed &placed : bands[0].regions)
+        high = std::min(high, placed.region->box.y1);
+      frame_->margin_top = std::min(
+          0.4f * frame_->height,
+          std::max(frame_->margin_top, high * frame_->points_per_pixel));
+      bottom_ = frame_->margin_top / std::max(1e-6f, frame_->points_per_pixel);
+    }
+    for (const Band &band : bands)
       add_band(band);
     if (document_->sections.size() == first) { // an empty page stays a page
       document_->sections.push_back(Section());
       document_->section_page.push_back(page_place());
     }
     document_->sections[first].starts_page = true;
+    if (!sizes_.empty()) {
+      std::sort(sizes_.begin(), sizes_.end());
+      frame_->text_size = sizes_[sizes_.size() / 2];
+    }
   }
 
 private:
@@ -184,16 +216,29 @@ private:
         if (flow.rows.empty())
           continue;
         Paragraph paragraph = join_rows(flow);
-        paragraph.font_size = font_points(paragraph.font_size, *frame_);
+        to_points(&paragraph);
         paragraph.indent_first = false;
+        paragraph.align = side(*placed.region);
         out->push_back(paragraph);
       }
   }
 
-  // White space on the page -> points; the distance of lines is not counted.
-  float white_points(float pixels) const {
-    const float points = pixels * frame_->points_per_pixel - 6;
-    return std::min(36.0f, std::max(0.0f, std::round(points)));
+  void to_points(Paragraph *paragraph) const {
+    paragraph->font_size = font_points(paragraph->font_size, *frame_);
+    paragraph->line_pitch =
+        std::min(2.2f * paragraph->font_size,
+                 paragraph->line_pitch * frame_->points_per_pixel);
+  }
+
+  // White space on the page above a block -> points; what is white between the
+  // lines of a paragraph is not counted.
+  float white_points(float pixels, const Block &block, float most) const {
+    float within = 3;
+    if (block.kind == BlockKind::Paragraph)
+      within = std::max(6.0f,
+                        block.paragraph.line_pitch - block.paragraph.font_size);
+    const float points = pixels * frame_->points_per_pixel - within;
+    return std::min(most, std::max(0.0f, std::round(points)));
   }
 
   void add_band(const Band &band) {
@@ -201,6 +246,8 @@ private:
     section.columns = band.columns;
     float bottom = bottom_, lowest = bottom_; // of what stands above
     float above = 0; // white above a band of two columns
+    const bool first_band = document_->section_page.empty() ||
+                            document_->section_page.back() != page_place();
     int column = 0;
     for (const Placed &placed : band.regions) {
       place_ = &placed;
@@ -211,16 +258,19 @@ private:
       add_region(*placed.region, &section);
       if (section.blocks.size() == first)
         continue;
-      const float white = white_points(placed.region->box.y1 - bottom);
-      if (bottom >= 0 && (band.columns == 1 || bottom != bottom_))
+      const bool top = bottom == bottom_; // of its column
+      const float white =
+          white_points(placed.region->box.y1 - bottom, section.blocks[first],
+                       top && first_band ? 0.4f * frame_->height : 36.0f);
+      if (band.columns == 1 || !top || first_band)
         section.blocks[first].space_before = white;
-      else if (bottom >= 0) // above both columns, not at the top of one
+      else // above both columns, not at the top of one
         above = first == 0 ? white : std::min(above, white);
       bottom = std::max(bottom, placed.region->box.y2);
       lowest = std::max(lowest, bottom);
     }
     bottom_ = lowest;
-    if (above > 0 && !document_->sections.empty())
+    if (above > 0)
       document_->sections.back().blocks.back().space_after = above;
     if (section.blocks.empty())
       return;
@@ -279,6 +329,8 @@ private:
       warn(region, problem.what());
       return false;
     }
+    if (place_->column == 0 && section->columns == 1)
+      block.table.align = side(region);
     section->blocks.push_back(std::move(block));
     return true;
   }
@@ -313,6 +365,21 @@ private:
     return left > 0.12f * width_ && std::fabs(left - right) < 0.04f * width_;
   }
 
+  // Where a table, a header or a footer stands.
+  Align side(const Region &region) const {
+    const float left = region.box.x1, right = width_ - region.box.x2;
+    if (std::fabs(left - right) < 0.06f * width_)
+      return Align::Centre;
+    return left < right ? Align::Left : Align::Right;
+  }
+
+  // A short line at the right edge: a date, a signature, a number.
+  bool stands_right(const Region &region, const TextFlow &flow) const {
+    const float left = region.box.x1, right = width_ - region.box.x2;
+    return flow.rows.size() == 1 && !flow.right_to_left &&
+           left > 0.6f * width_ && right < 0.2f * width_;
+  }
+
   void add_text(const Region &region, Section *section) {
     const TextFlow flow = make_rows(region.lines, region.box);
     if (flow.rows.empty())
@@ -328,11 +395,16 @@ private:
       paragraph.kind = title     ? ParagraphKind::Heading
                        : caption ? ParagraphKind::Caption
                                  : ParagraphKind::Body;
-      paragraph.font_size = font_points(paragraph.font_size, *frame_);
+      to_points(&paragraph);
       if (title || caption)
         paragraph.indent_first = false;
-      paragraph.centred = stands_centred(region) &&
-                          (title || caption || paragraphs.size() == 1);
+      else
+        sizes_.push_back(paragraph.font_size);
+      if (stands_centred(region) &&
+          (title || caption || paragraphs.size() == 1))
+        paragraph.align = Align::Centre;
+      else if (!caption && section->columns == 1 && stands_right(region, flow))
+        paragraph.align = Align::Right;
       Block block = new_block(region, BlockKind::Paragraph);
       block.paragraph = paragraph;
       section->blocks.push_back(std::move(block));
@@ -343,8 +415,9 @@ private:
   Document *document_;
   const Page *page_ = nullptr;
   PageFrame *frame_ = nullptr;
-  float width_ = 0;   // pixels
-  float bottom_ = -1; // of what was placed on the page so far
+  float width_ = 0;          // pixels
+  float bottom_ = 0;         // of what was placed on the page so far
+  std::vector<float> sizes_; // of its paragraphs
   const Placed *place_ = nullptr;
 };
 

@@ -103,11 +103,15 @@ private:
     for (const Block &block : section.blocks) {
       const bool breaks = block.column != column;
       column = block.column;
-      if (breaks || (block.kind == BlockKind::Table && last &&
-                     std::string(last.name()) == "w:tbl"))
-        last = small_paragraph(breaks); // two tables would grow into one
+      const bool table = block.kind == BlockKind::Table;
+      const bool below_table = last && std::string(last.name()) == "w:tbl";
+      if (breaks || (table && below_table) || // two tables would become one
+          (table && !last && block.space_before > 0))
+        last = small_paragraph(breaks);
+      if (table) // has no such property; what stands above it has
+        set_spacing(last, 0, block.space_before);
       last = add_block(block, width, frame);
-      set_spacing(last, block);
+      set_spacing(last, table ? 0 : block.space_before, block.space_after);
     }
     if (!last || std::string(last.name()) == "w:tbl")
       last = small_paragraph(false);
@@ -122,9 +126,8 @@ private:
     add_section_properties(properties, section, frame, s == 0);
   }
 
-  // Tables have no such property; a paragraph below them has.
-  static void set_spacing(pugi::xml_node node, const Block &block) {
-    const bool any = block.space_before > 0 || block.space_after > 0;
+  static void set_spacing(pugi::xml_node node, float before, float after_it) {
+    const bool any = before > 0 || after_it > 0;
     if (!any || std::string(node.name()) != "w:p")
       return;
     pugi::xml_node properties = node.child("w:pPr");
@@ -134,13 +137,18 @@ private:
     while (after && std::string(after.name()) != "w:ind" &&
            std::string(after.name()) != "w:jc")
       after = after.next_sibling();
-    pugi::xml_node spacing =
-        after ? properties.insert_child_before("w:spacing", after)
-              : properties.append_child("w:spacing");
-    if (block.space_before > 0)
-      spacing.append_attribute("w:before") = twips(block.space_before);
-    if (block.space_after > 0)
-      spacing.append_attribute("w:after") = twips(block.space_after);
+    pugi::xml_node spacing = properties.child("w:spacing");
+    if (!spacing)
+      spacing = after ? properties.insert_child_before("w:spacing", after)
+                      : properties.append_child("w:spacing");
+    const auto set = [&](const char *name, float points) {
+      spacing.remove_attribute(name);
+      spacing.append_attribute(name) = twips(points);
+    };
+    if (before > 0)
+      set("w:before", before);
+    if (after_it > 0)
+      set("w:after", after_it);
   }
 
   pugi::xml_node small_paragraph(bool column_break) {
@@ -164,7 +172,12 @@ private:
       return add_picture(block, width, frame);
     if (block.table.columns > kWordColumns)
       return add_wide_table(block.table);
-    add_table(body_, block.table, width);
+    const float high = frame.height - frame.margin_top - frame.margin_bottom;
+    add_table(body_, block.table,
+              TablePlace{width, block.box.width() * frame.points_per_pixel,
+                         std::min(0.95f * high,
+                                  block.box.height() * frame.points_per_pixel),
+                         frame.text_size});
     return body_.last_child();
   }
 
@@ -198,7 +211,8 @@ private:
       wide = width;
     wide = std::min(wide, width);
     float high = wide * picture.height / picture.width;
-    const float most = 0.9f * (frame.height - 2 * frame.margin_y);
+    const float most =
+        0.9f * (frame.height - frame.margin_top - frame.margin_bottom);
     if (high > most) {
       wide *= most / high;
       high = most;
@@ -311,12 +325,12 @@ private:
     if (frame.width > frame.height)
       size.append_attribute("w:orient") = "landscape";
     pugi::xml_node margin = properties.append_child("w:pgMar");
-    margin.append_attribute("w:top") = twips(frame.margin_y);
+    margin.append_attribute("w:top") = twips(frame.margin_top);
     margin.append_attribute("w:right") = twips(frame.margin_x);
-    margin.append_attribute("w:bottom") = twips(frame.margin_y);
+    margin.append_attribute("w:bottom") = twips(frame.margin_bottom);
     margin.append_attribute("w:left") = twips(frame.margin_x);
-    margin.append_attribute("w:header") = twips(frame.margin_y / 2);
-    margin.append_attribute("w:footer") = twips(frame.margin_y / 2);
+    margin.append_attribute("w:header") = twips(frame.header_edge);
+    margin.append_attribute("w:footer") = twips(frame.footer_edge);
     margin.append_attribute("w:gutter") = 0;
     pugi::xml_node columns = properties.append_child("w:cols");
     if (section.columns > 1)

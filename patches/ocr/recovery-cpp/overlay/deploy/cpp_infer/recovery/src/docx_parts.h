@@ -46,11 +46,24 @@ pugi::xml_node add_paragraph(pugi::xml_node parent, const Paragraph &paragraph);
 void add_runs(pugi::xml_node paragraph, const std::vector<Run> &runs,
               float font_size);
 
-// Appends <w:tbl>. Throws RecoveryError for more columns than Word takes.
-void add_table(pugi::xml_node parent, const Table &table, float width);
+// Space for a table, in points; `height` 0 = not known.
+struct TablePlace {
+  float column; // width of the column of text
+  float width, height;
+  float text_size; // of the text around it
+};
+
+// Appends <w:tbl>: the largest type, at most that of the text around it, with
+// which the table fits its place, and rows that fill the place.
+// Throws RecoveryError for more columns than Word takes.
+void add_table(pugi::xml_node parent, const Table &table,
+               const TablePlace &place);
 
 // Widest word packages take.
 const int kWordColumns = 63;
+
+// Value of w:jc.
+const char *align_name(Align align);
 
 // Twentieths of a point.
 int twips(float points);

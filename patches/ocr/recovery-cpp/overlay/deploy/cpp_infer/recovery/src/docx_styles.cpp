@@ -62,10 +62,8 @@ std::string styles_xml() {
   xml += paragraph_style("Caption", "caption",
                          "<w:qFormat/><w:pPr><w:spacing w:before=\"60\" "
                          "w:after=\"120\"/><w:jc w:val=\"center\"/></w:pPr>");
-  xml += paragraph_style("Header", "header",
-                         "<w:pPr><w:jc w:val=\"center\"/></w:pPr>");
-  xml += paragraph_style("Footer", "footer",
-                         "<w:pPr><w:jc w:val=\"center\"/></w:pPr>");
+  xml += paragraph_style("Header", "header", "");
+  xml += paragraph_style("Footer", "footer", "");
   xml += "<w:style w:type=\"table\" w:default=\"1\" w:styleId=\"TableNormal\">"
          "<w:name w:val=\"Normal Table\"/><w:uiPriority w:val=\"99\"/>"
          "<w:semiHidden/><w:unhideWhenUsed/><w:tblPr><w:tblInd w:w=\"0\" "

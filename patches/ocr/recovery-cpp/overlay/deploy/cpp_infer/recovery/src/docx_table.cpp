@@ -16,11 +16,15 @@
 #include "utf8.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace PaddleOCR {
 namespace recovery {
 
 namespace {
+
+const float kCellMargin = 7; // points, left and right together
+const float kLine = 1.2f;    // height of a line / size of its type
 
 // Widths by the text in the columns, none below a third of the mean.
 std::vector<int> column_widths(const Table &table, float width) {
@@ -47,8 +51,34 @@ std::vector<int> column_widths(const Table &table, float width) {
   return widths;
 }
 
+// Lines of each row with a type of this size, at least one.
+std::vector<int> row_lines(const Table &table, const std::vector<int> &widths,
+                           float size) {
+  std::vector<int> lines(table.rows, 1);
+  for (const Cell &cell : table.cells) {
+    if (cell.row_span > 1)
+      continue;
+    float room = -kCellMargin;
+    for (int c = 0; c < cell.column_span; ++c)
+      room += widths[cell.column + c] / 20.0f;
+    const std::string text = plain_text(cell.runs);
+    const float wide = display_width(text) * size / 2;
+    const float need = std::ceil(wide / std::max(size, room)) +
+                       std::count(text.begin(), text.end(), '\n');
+    lines[cell.row] = std::max(lines[cell.row], static_cast<int>(need));
+  }
+  return lines;
+}
+
+float text_height(const std::vector<int> &lines, float size) {
+  float total = 0;
+  for (int n : lines)
+    total += kLine * size * n;
+  return total;
+}
+
 void add_cell(pugi::xml_node row, const Cell &cell, int width,
-              const char *merge) {
+              const char *merge, float size_of_type) {
   pugi::xml_node node = row.append_child("w:tc");
   pugi::xml_node properties = node.append_child("w:tcPr");
   pugi::xml_node size = properties.append_child("w:tcW");
@@ -65,16 +95,32 @@ void add_cell(pugi::xml_node row, const Cell &cell, int width,
     return;
   if (mostly_right_to_left(plain_text(cell.runs)))
     paragraph.append_child("w:pPr").append_child("w:bidi");
-  add_runs(paragraph, cell.runs, 0);
+  add_runs(paragraph, cell.runs, size_of_type);
 }
 
 } // namespace
 
-void add_table(pugi::xml_node parent, const Table &table, float width) {
+void add_table(pugi::xml_node parent, const Table &table,
+               const TablePlace &place) {
   if (table.columns > kWordColumns)
     throw RecoveryError("a table of " + std::to_string(table.columns) +
                         " columns: Word takes " + std::to_string(kWordColumns));
-  const std::vector<int> widths = column_widths(table, width);
+  const float least = 6; // points
+  float size = std::max(least, place.text_size), height = place.height;
+  std::vector<int> widths = column_widths(
+      table, std::min(place.column, std::max(place.width, 36.0f)));
+  std::vector<int> lines = row_lines(table, widths, size);
+  while (size > least && text_height(lines, size) > height) {
+    size = std::max(least, size - 0.5f);
+    lines = row_lines(table, widths, size);
+  }
+  if (text_height(lines, size) > 1.5f * height) { // not the box of this table
+    height = 0;
+    size = place.text_size;
+    widths = column_widths(table, place.column);
+  }
+  const float spare =
+      std::max(0.0f, height - text_height(lines, size)) / table.rows;
   pugi::xml_node node = parent.append_child("w:tbl");
   pugi::xml_node properties = node.append_child("w:tblPr");
   properties.append_child("w:tblStyle").append_attribute("w:val") = "TableGrid";
@@ -84,7 +130,8 @@ void add_table(pugi::xml_node parent, const Table &table, float width) {
   pugi::xml_node total = properties.append_child("w:tblW");
   total.append_attribute("w:w") = sum;
   total.append_attribute("w:type") = "dxa";
-  properties.append_child("w:jc").append_attribute("w:val") = "center";
+  properties.append_child("w:jc").append_attribute("w:val") =
+      align_name(table.align);
   pugi::xml_node grid = node.append_child("w:tblGrid");
   for (int w : widths)
     grid.append_child("w:gridCol").append_attribute("w:w") = w;
@@ -97,8 +144,14 @@ void add_table(pugi::xml_node parent, const Table &table, float width) {
         cover[1u * r * table.columns + c] = &cell;
   for (int r = 0; r < table.rows; ++r) {
     pugi::xml_node row = node.append_child("w:tr");
+    pugi::xml_node row_properties = row.append_child("w:trPr");
+    if (height > 0)
+      row_properties.append_child("w:trHeight").append_attribute("w:val") =
+          twips(kLine * size * lines[r] + spare);
     if (r < table.header_rows)
-      row.append_child("w:trPr").append_child("w:tblHeader");
+      row_properties.append_child("w:tblHeader");
+    if (!row_properties.first_child())
+      row.remove_child(row_properties);
     for (int c = 0; c < table.columns;) {
       const Cell &cell = *cover[1u * r * table.columns + c];
       int cell_width = 0;
@@ -107,7 +160,7 @@ void add_table(pugi::xml_node parent, const Table &table, float width) {
       const char *merge = cell.row_span == 1 ? nullptr
                           : cell.row == r    ? "restart"
                                              : "continue";
-      add_cell(row, cell, cell_width, merge);
+      add_cell(row, cell, cell_width, merge, size);
       c += cell.column_span;
     }
   }

@@ -95,6 +95,12 @@ void add_run(pugi::xml_node paragraph, const Run &format, Script script,
 
 } // namespace
 
+const char *align_name(Align align) {
+  return align == Align::Left     ? "left"
+         : align == Align::Centre ? "center"
+                                  : "right";
+}
+
 int twips(float points) { return static_cast<int>(std::lround(points * 20)); }
 
 void add_runs(pugi::xml_node paragraph, const std::vector<Run> &runs,
@@ -128,11 +134,16 @@ pugi::xml_node add_paragraph(pugi::xml_node parent,
     add_value(properties, "w:pStyle", "Caption");
   if (paragraph.right_to_left)
     properties.append_child("w:bidi");
+  if (paragraph.line_pitch > 0) {
+    pugi::xml_node spacing = properties.append_child("w:spacing");
+    spacing.append_attribute("w:line") = twips(paragraph.line_pitch);
+    spacing.append_attribute("w:lineRule") = "atLeast";
+  }
   if (paragraph.indent_first) // two characters
     properties.append_child("w:ind").append_attribute("w:firstLine") =
         twips(2 * paragraph.font_size);
-  if (paragraph.centred)
-    add_value(properties, "w:jc", "center");
+  if (paragraph.align != Align::Left)
+    add_value(properties, "w:jc", align_name(paragraph.align));
   if (!properties.first_child())
     node.remove_child(properties);
   add_runs(node, paragraph.runs, paragraph.font_size);

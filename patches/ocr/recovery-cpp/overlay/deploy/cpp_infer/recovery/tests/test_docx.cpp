@@ -164,14 +164,53 @@ TEST_CASE("a picture is as wide as on the page, at most the column") {
 
 TEST_CASE("white space of the page stays, up to a limit") {
   const pugi::xml_document xml = package(
-      build_document({page({block("title", "a", Box(300, 0, 700, 20)),
-                            block("title", "b", Box(300, 60, 700, 80)),
+      build_document({page({block("title", "a", Box(300, 100, 700, 120)),
+                            block("title", "b", Box(300, 160, 700, 180)),
                             block("text", "c", Box(50, 1300, 950, 1320))})}));
   const auto found = xml.select_nodes("//w:p/w:pPr/w:spacing");
   REQUIRE(found.size() == 2);
   CHECK(found[0].node().attribute("w:before").as_int() == 18 * 20);
   CHECK(std::string(found[0].node().next_sibling().name()) == "w:jc");
   CHECK(found[1].node().attribute("w:before").as_int() == 36 * 20);
+}
+
+TEST_CASE("a block far down an empty page stays there") {
+  const pugi::xml_document xml = package(build_document(
+      {page({block("text", "low", Box(50, 500, 950, 520)),
+             block("footer", "end", Box(50, 1350, 950, 1370))})}));
+  const pugi::xml_node margins = xml.select_node("//w:pgMar").node();
+  const int stands = margins.attribute("w:top").as_int() +
+                     xml.select_node("//w:body/w:p/w:pPr/w:spacing")
+                         .node()
+                         .attribute("w:before")
+                         .as_int();
+  CHECK(stands / 20.0 == doctest::Approx(500 * 595.3 / 1000).epsilon(0.05));
+}
+
+TEST_CASE("rows of a table fill its place, in type that fits") {
+  const std::string html =
+      "<tr><td>a</td><td>b</td></tr><tr><td>c</td><td>d</td></tr>";
+  const auto made = [&](float high) {
+    return package(build_document(
+        {page({table_region(html, Box(100, 100, 500, 100 + high)),
+               block("text", "after", Box(50, 1000, 950, 1020))})}));
+  };
+  pugi::xml_document xml = made(300);
+  double total = 0;
+  for (const auto &row : xml.select_nodes("//w:trHeight"))
+    total += row.node().attribute("w:val").as_double() / 20;
+  CHECK(total == doctest::Approx(300 * 595.3 / 1000).epsilon(0.02));
+  CHECK(xml.select_node("//w:tblW").node().attribute("w:w").as_double() / 20 ==
+        doctest::Approx(400 * 595.3 / 1000).epsilon(0.02));
+  CHECK(std::string(xml.select_node("//w:tbl/w:tblPr/w:jc")
+                        .node()
+                        .attribute("w:val")
+                        .value()) == "left");
+  const int large =
+      xml.select_node("//w:tc//w:sz").node().attribute("w:val").as_int();
+  xml = made(30);
+  CHECK(xml.select_node("//w:tc//w:sz").node().attribute("w:val").as_int() <
+        large);
 }
 
 TEST_CASE("300 blocks") {

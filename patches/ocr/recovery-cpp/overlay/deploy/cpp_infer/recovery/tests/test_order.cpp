@@ -96,9 +96,17 @@ TEST_CASE("a title in the middle is centred") {
                             block("title", "left", Box(50, 100, 450, 140)),
                             block("text", "full", Box(50, 200, 950, 240))})});
   const std::vector<Block> &blocks = d.sections[0].blocks;
-  CHECK(blocks[0].paragraph.centred);
-  CHECK_FALSE(blocks[1].paragraph.centred);
-  CHECK_FALSE(blocks[2].paragraph.centred);
+  CHECK(blocks[0].paragraph.align == Align::Centre);
+  CHECK(blocks[1].paragraph.align == Align::Left);
+  CHECK(blocks[2].paragraph.align == Align::Left);
+}
+
+TEST_CASE("a short line at the right edge stays there") {
+  const Document d =
+      build_document({page({block("text", "2 May", Box(800, 100, 950, 120)),
+                            block("text", "full", Box(50, 200, 950, 220))})});
+  CHECK(d.sections[0].blocks[0].paragraph.align == Align::Right);
+  CHECK(d.sections[0].blocks[1].paragraph.align == Align::Left);
 }
 
 TEST_CASE("the size of the type follows the height of the lines") {
@@ -107,8 +115,24 @@ TEST_CASE("the size of the type follows the height of the lines") {
                             block("text", "y", Box(50, 100, 900, 148))})});
   const float a = d.sections[0].blocks[0].paragraph.font_size;
   const float b = d.sections[0].blocks[1].paragraph.font_size;
-  CHECK(a == doctest::Approx(13.5));
-  CHECK(b == doctest::Approx(27));
+  CHECK(a == doctest::Approx(13));
+  CHECK(b == doctest::Approx(25.5));
+}
+
+TEST_CASE("ideographs and letters of one size come in one size") {
+  // boxes of PP-OCRv4 around type of 30 pixels
+  std::string five;
+  for (int i = 0; i < 5; ++i)
+    five += "\xE6\x96\x87";
+  const Document d =
+      build_document({page({block("text", five, Box(50, 0, 200, 24)),
+                            block("text", "letters", Box(50, 100, 200, 133)),
+                            block("text", five, Box(50, 200, 200, 240))})});
+  const std::vector<Block> &blocks = d.sections[0].blocks;
+  CHECK(blocks[0].paragraph.font_size == doctest::Approx(17));
+  CHECK(blocks[1].paragraph.font_size == doctest::Approx(17.5));
+  // a taller box: no wider than the line
+  CHECK(blocks[2].paragraph.font_size == doctest::Approx(19));
 }
 
 TEST_CASE("a figure is a picture, without its crop a warning") {

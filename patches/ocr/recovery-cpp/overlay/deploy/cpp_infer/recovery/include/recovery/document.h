@@ -31,18 +31,20 @@ struct Run {
 };
 
 enum class ParagraphKind { Body, Heading, Caption };
+enum class Align { Left, Centre, Right };
 
 struct Paragraph {
   ParagraphKind kind;
   int level; // of a heading, from 1
   std::vector<Run> runs;
   float font_size;   // points
+  float line_pitch;  // points from line to line on the page; 0 = not known
   bool indent_first; // first line stands to the right of the others
   bool right_to_left;
-  bool centred;
+  Align align;
   Paragraph()
-      : kind(ParagraphKind::Body), level(1), font_size(10.5f),
-        indent_first(false), right_to_left(false), centred(false) {}
+      : kind(ParagraphKind::Body), level(1), font_size(10.5f), line_pitch(0),
+        indent_first(false), right_to_left(false), align(Align::Left) {}
 };
 
 struct Cell {
@@ -58,7 +60,8 @@ struct Table {
   int rows, columns;
   int header_rows; // leading rows that hold header cells only
   std::vector<Cell> cells;
-  Table() : rows(0), columns(0), header_rows(0) {}
+  Align align; // on the page
+  Table() : rows(0), columns(0), header_rows(0), align(Align::Centre) {}
 };
 
 struct Picture {
@@ -94,12 +97,15 @@ struct Section {
 };
 
 struct PageFrame {
-  float width, height;      // points
-  float margin_x, margin_y; // points
+  float width, height;                       // points
+  float margin_x, margin_top, margin_bottom; // points
+  float header_edge, footer_edge;            // points from the edge of the page
+  float text_size; // points, of most of the paragraphs
   float points_per_pixel;
   std::vector<Paragraph> header, footer;
   PageFrame()
-      : width(595.3f), height(841.9f), margin_x(72), margin_y(72),
+      : width(595.3f), height(841.9f), margin_x(72), margin_top(72),
+        margin_bottom(72), header_edge(36), footer_edge(36), text_size(10.5f),
         points_per_pixel(0) {}
 };
 
