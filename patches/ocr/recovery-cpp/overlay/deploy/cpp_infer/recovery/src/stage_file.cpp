@@ -31,8 +31,8 @@ using Value = rapidjson::Value;
 
 namespace {
 
+// The encoding is looked at by build_document, which can also replace it.
 const unsigned kFlags = rapidjson::kParseIterativeFlag | // no deep recursion
-                        rapidjson::kParseValidateEncodingFlag |
                         rapidjson::kParseNanAndInfFlag;
 
 bool number(const Value &value, float *out) {

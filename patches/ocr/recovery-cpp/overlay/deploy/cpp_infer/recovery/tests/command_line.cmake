@@ -44,6 +44,17 @@ if(NOT docx1 STREQUAL docx2 OR NOT xlsx1 STREQUAL xlsx2)
   message(FATAL_ERROR "two runs, two results")
 endif()
 
+# a byte that is not UTF-8: refused with its place, or replaced
+file(MAKE_DIRECTORY ${OUT}/latin)
+execute_process(COMMAND printf "{\"type\": \"text\", \"bbox\": [0, 0, 9, 9], \"res\": [{\"text\": \"a\\377z\"}]}\n"
+                OUTPUT_FILE ${OUT}/latin/res_0.txt)
+run(1 --input=${OUT}/latin --output=${OUT}/utf8)
+if(NOT err MATCHES "invalid UTF-8 at byte 1")
+  message(FATAL_ERROR "the message does not name the byte: ${err}")
+endif()
+run(0 --input=${OUT}/latin --output=${OUT}/utf8 --replace_invalid_utf8=true)
+want_file(${OUT}/utf8/latin_ocr.docx)
+
 # one damaged result does not lose the others, and is named
 file(WRITE ${OUT}/scan/page1/res_0.txt "{damaged")
 run(1 --input=${OUT}/scan --output=${OUT}/partly)

@@ -120,8 +120,7 @@ TEST_CASE("damaged files are refused with their line") {
         std::string::npos);
   CHECK(refused("{\"type\":\"text\",\"bbox\":[0,0,NaN,1]}").find("bbox") !=
         std::string::npos);
-  CHECK(refused("\n\n{\"type\":\"text\",\"bbox\":[0,0,1,1],\"res\":[{\"text\":"
-                "\"\xFF\xFE\"}]}")
+  CHECK(refused("\n\n{\"type\":\"text\",\"bbox\":[0,0,1,1],\"res\":[{\"text\"}]}")
             .find(":3: not JSON") != std::string::npos);
   CHECK(refused(std::string(200000, '[')).find("not JSON") !=
         std::string::npos);
