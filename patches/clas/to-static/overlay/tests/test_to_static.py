@@ -24,6 +24,7 @@ import paddle
 import pytest
 
 from ppcls.arch import apply_to_static, build_model
+from ppcls.arch.gears.circlemargin import CircleMargin
 from ppcls.utils.config import AttrDict, create_attr_dict
 from ppcls.utils.logger import init_logger
 
@@ -129,6 +130,24 @@ def test_same_model_evaluates_without_label():
         dygraph(images)["features"].numpy(),
         rtol=1e-4,
         atol=1e-5)
+
+
+def test_circle_margin_keeps_its_logits_under_sot(monkeypatch):
+    monkeypatch.setenv("MIN_GRAPH_SIZE", "0")
+    paddle.seed(0)
+    margin = CircleMargin(8, 5, margin=0.35, scale=64)
+    features, labels = paddle.randn([4, 8]), batch()[1]
+    want = margin(features, labels)
+    static = paddle.jit.to_static(margin, full_graph=False)
+    np.testing.assert_allclose(
+        static(features, labels).numpy(), want.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_pairwise_cosface_keeps_the_type():
+    cosface = pytest.importorskip("ppcls.loss.pairwisecosface")
+    loss = cosface.PairwiseCosface(margin=0.35, gamma=64)
+    value = loss(paddle.randn([4, 8]), batch()[1])["PairwiseCosface"]
+    assert value.dtype == paddle.float32
 
 
 def training(root):
