@@ -58,7 +58,7 @@ class Size:
         self.parts, self.texts = parts, texts
 
     def config(self, kind):
-        """The configuration in the words of transformers; the last id of the vocabulary is the image's placeholder."""
+        """The configuration in the words of transformers; the last id of the vocabulary is the image token."""
         shared = {"num_query_tokens": self.queries, "image_token_index": self.token(kind)}
         return {**self.parts, **shared, "text_config": self.texts[kind]}
 

@@ -203,7 +203,8 @@ def main():
             calibrate(layer, *[paddle.to_tensor(v.astype(np.float32) if v.dtype == np.float16 else v) for v in inputs])
             for block in layer.sublayers():
                 for merge in ("rep", "convert_to_deploy"):  # parallel branches become one convolution, as the suites' export does
-                    getattr(block, merge, int)()
+                    if hasattr(block, merge):
+                        getattr(block, merge)()
             path = save(layer, os.path.join(args.out, name + "_" + kind, "model"), specs, kind)
             given = [v.astype(np.float32) if kind == "fp32_input" else v for v in inputs]
             rows.extend(measure(name, kind, path, given, opset))
