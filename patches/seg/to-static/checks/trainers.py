@@ -22,7 +22,7 @@ def scale_rates(row, config, usual):
     """The learning rate belongs to the batch size of the config on 4 GPUs: keep their ratio."""
     scale = row["batch"] / (4.0 * usual) * row.get("lr_factor", 1)
     schedule = config["lr_scheduler"]
-    for key in ("learning_rate", "values"):
+    for key in ("learning_rate", "values", "warmup_start_lr"):
         if key in schedule:
             value = schedule[key]
             schedule[key] = [float(v) * scale for v in value] if isinstance(value, list) else float(value) * scale
