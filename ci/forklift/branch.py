@@ -90,7 +90,10 @@ def _refuse_existing(change: Change, base: BaseTree) -> None:
 
 def _absent_edits(change: Change, base: BaseTree) -> list[str]:
     repository = Git(base.git_dir)
-    absent = [path for path in changes.edit_files(change) if repository.blob_at(base.commit, path) is None]
+    edits = changes.edit_files(change)
+    # Code that the release does not have yet may stand in a file that it has.
+    newer = {path for commit in change.file.commit if commit.needs == "fork" and base.kind == "release" for path in commit.edits}
+    absent = [path for path in edits if path in newer or repository.blob_at(base.commit, path) is None]
     new = {path for path in absent if b"new file mode" in edit_path(change, path).read_bytes()}
     absent = [path for path in absent if path not in new]
     if absent and base.kind == "fork":

@@ -91,6 +91,7 @@ class Commit(Manifest, frozen=True):
     subject: str
     overlay: list[str] = []
     edits: list[str] = []
+    needs: BaseKind = "release"
 
 
 class Tolerance(Manifest, frozen=True):

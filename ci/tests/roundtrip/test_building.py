@@ -341,6 +341,15 @@ def test_a_commit_whose_edits_are_all_absent_is_no_commit(toy):
     assert len(toy.build().commits) == 1
 
 
+def test_edits_of_code_that_the_release_has_not_got_yet_are_absent_there(toy):
+    edits = {"toylib/registry.py": REGISTRY.replace("entry_05", "entry_five")}
+    commits = [{"subject": "one", "overlay": ["toylib/linear.py"]}, {"subject": "two", "edits": list(edits), "needs": "fork"}]
+    toy.change(edits=edits, commits=commits)
+    assert toy.build().absent == ("toylib/registry.py",)
+    toy.borrow()
+    assert len(toy.build().commits) == 2
+
+
 def test_a_suite_without_a_release_has_an_empty_base(toy):
     toy.change("one", suite="bare", overlay={"x.py": HEADER}, edits={})
     built = toy.build("bare-one")

@@ -181,10 +181,11 @@ def build(args):
     paddle.set_device("cpu")
     row = rows.read_row(os.path.join(HERE, os.pardir, "models.toml"), args.row)
     dtype = args.dtype or row.get("dtype", "float32")
-    paddle.set_default_dtype(dtype)
     config = read_config(row)
     use_arguments(row)
+    paddle.set_default_dtype(row.get("built", dtype))  # some models cannot be built in float64
     model = build_model(config, "train")
+    paddle.set_default_dtype(dtype)
     if dtype == "float64":
         training.cast(model, dtype)  # some layers do not keep to the default
     nudge(model, args.nudge)
@@ -213,8 +214,8 @@ def build(args):
         optimizer=optimizers,
         batches=lambda step: batches[step % BATCHES],
         inputs=lambda batch: batch if recognition else batch[:1],
-        # The suite's input specification is float32: the float64 control goes without one.
-        apply_to_static=suite_switch if dtype == "float32" else None,
+        # The suite's input specification is float32: the float64 control of a model that has one goes without.
+        apply_to_static=suite_switch if dtype == "float32" or recognition else None,
         objective=special_objective(config, loss, unlabelled, row),
         update=metabin_update(config, optimizers, schedules) if config["Global"].get("train_mode") == "metabin" else None,
         after_step=(lambda network, step: average.update(network)) if average else None,
@@ -263,20 +264,20 @@ def metabin_update(config, optimizers, schedules):
     import paddle
 
     trainer = importlib.import_module("ppcls.engine.train.train_metabin")
+    engine = SimpleNamespace(
+        config=config,
+        optimizer=optimizers,
+        lr_sch=schedules,
+        auto_cast=lambda is_eval: contextlib.nullcontext(),
+        scaler=paddle.amp.GradScaler(enable=False),
+    )
 
     def update(model, batch):
+        engine.model = model
         pictures, labels = batch
         domains = paddle.arange(len(pictures)) % 2
         whole = [pictures, labels, domains]
         halves = [[value[domains == domain] for value in whole] for domain in (0, 1)]
-        engine = SimpleNamespace(
-            model=model,
-            config=config,
-            optimizer=optimizers,
-            lr_sch=schedules,
-            auto_cast=lambda is_eval: contextlib.nullcontext(),
-            scaler=paddle.amp.GradScaler(enable=False),
-        )
         _, losses = trainer.basic_update(engine, whole)
         trainer.metalearning_update(engine, *halves)
         for schedule in schedules:
