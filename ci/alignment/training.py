@@ -113,9 +113,8 @@ def train(task: Task, mode: str, steps: int, seed: int = 0, turn: Callable[[], A
     }
 
 
-def _step(task: Task, model: Any, optimizers: Sequence[Any], batch: Any) -> float:
-    if task.update is not None:
-        return float(task.update(model, batch).numpy().reshape(-1)[0])
+def loss_of(task: Task, model: Any, batch: Any) -> Any:
+    """The scalar loss of `model`, which is the model of `task` in some mode, on `batch`."""
     if task.objective is not None:
         loss = task.objective(model, batch)
     elif task.loss is not None:
@@ -124,6 +123,13 @@ def _step(task: Task, model: Any, optimizers: Sequence[Any], batch: Any) -> floa
         raise ValueError("the task has neither `loss` nor `objective`")
     if loss.size != 1:
         raise ValueError("the task's loss has shape %s; it must be a scalar" % list(loss.shape))
+    return loss
+
+
+def _step(task: Task, model: Any, optimizers: Sequence[Any], batch: Any) -> float:
+    if task.update is not None:
+        return float(task.update(model, batch).numpy().reshape(-1)[0])
+    loss = loss_of(task, model, batch)
     loss.backward()
     for optimizer in optimizers:
         optimizer.step()

@@ -34,10 +34,7 @@ def first_step(task, mode, change, seed, answer):
     training.seed_everything(seed)
     batch = task.batches(0)
     with static_proof.StaticProof() as proof:
-        if task.objective is not None:
-            loss = task.objective(model, batch)
-        else:
-            loss = task.loss(model(*(task.inputs(batch) if task.inputs is not None else [batch[0]])), batch)
+        loss = training.loss_of(task, model, batch)
         loss.backward()
     gradients = {names[p.name]: p.grad.numpy() for p in task.model.parameters() if p.grad is not None}
     answer.send((float(loss), gradients, proof.executions))
