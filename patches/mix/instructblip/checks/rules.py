@@ -1,10 +1,11 @@
-"""The metrics of the evaluation against the public programs' results: VQA accuracy by two sets of rules, normalization step by step,
+"""The metrics of the evaluation against the public programs' results: VQA accuracy by three sets of rules, normalization step by step,
 the table of contractions, BLEU, ROUGE-L and CIDEr."""
 
 import json
 import os
 
-from paddlemix.metrics import instructblip_metrics as ours
+from paddlemix.metrics import vqa_metrics as ours
+from paddlemix.metrics.caption_metrics import caption_scores
 
 from alignment.record import arguments, write_metrics
 
@@ -20,7 +21,7 @@ def main():
     args = arguments()
     vqa, wrong, cases = read("vqa_accuracy.json"), 0, 0
     for case in vqa["cases"]:
-        for rules in ("official", "lavis"):
+        for rules in ours.RULES:
             got = 100 * ours.vqa_accuracy(case["prediction"], case["answers"], rules)
             bad = abs(got - case["accuracy_" + rules]) > 1e-6
             if bad:
@@ -43,7 +44,7 @@ def main():
     gap, sets = 0.0, read("caption_metrics.json")["sets"]
     for each in sets:
         captions = {key: value[0] for key, value in each["hypotheses"].items()}
-        got = ours.caption_scores(each["references"], captions, tokenize=False)
+        got = caption_scores(each["references"], captions, tokenize=False)
         want = {"CIDEr": each["cider"], "ROUGE-L": each["rouge_l"]}
         want.update({f"BLEU-{number + 1}": value for number, value in enumerate(each["bleu"])})
         gap = max(gap, *(abs(got[key] - want[key]) for key in want))

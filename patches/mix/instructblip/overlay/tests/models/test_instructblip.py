@@ -18,7 +18,6 @@ import unittest
 
 import numpy as np
 import paddle
-from paddlemix.metrics import instructblip_metrics as metrics
 from paddlemix.models.instructblip.configuration import (
     InstructBlipConfig,
     InstructBlipQFormerConfig,
@@ -420,26 +419,6 @@ class ConverterTest(unittest.TestCase):
         del state["visual_encoder.blocks.1.attn.v_bias"]
         with self.assertRaisesRegex(ConversionError, "blocks.1.attn.v_bias"):
             convert_state(state, model, "lavis")
-
-
-class MetricsTest(unittest.TestCase):
-    def test_vqa(self):
-        ten = ["yes"] * 8 + ["no"] * 2
-        self.assertEqual(metrics.vqa_accuracy("Yes.", ten), 1.0)
-        self.assertAlmostEqual(metrics.vqa_accuracy("no", ten), (8 * 2 + 2 * 1) / 30)
-        self.assertEqual(metrics.vqa_accuracy("a dog", ["dog"] * 10), 0.0)
-        self.assertEqual(metrics.vqa_accuracy("a dog", ["dog"] * 10, "lavis"), 1.0)
-        self.assertEqual(metrics.normalize_answer("The two men, dont run!"), "2 men don't run")
-
-    def test_others(self):
-        self.assertEqual(metrics.ivqa_accuracy("cat", ["cat", "dog", "car", "a", "b"]), 0.5)
-        self.assertEqual(metrics.exact_match("A cat.", ["cat"]), 1.0)
-        losses = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])
-        self.assertEqual(metrics.ranking_accuracy(losses, [0, 0]), 0.5)
-        self.assertAlmostEqual(metrics.mean_reciprocal_rank(losses, [1, 0]), (1 / 2 + 1 / 3) / 2)
-        self.assertEqual(metrics.roc_auc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]), 0.75)
-        with self.assertRaisesRegex(ValueError, "both labels"):
-            metrics.roc_auc([0.1, 0.2], [1, 1])
 
 
 if __name__ == "__main__":

@@ -31,15 +31,9 @@ from tqdm import tqdm
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from eval_sets import SETS  # noqa: E402
-from paddlemix.metrics.instructblip_metrics import (  # noqa: E402
-    caption_scores,
-    exact_match,
-    ivqa_accuracy,
-    mean_reciprocal_rank,
-    ranking_accuracy,
-    roc_auc,
-    vqa_accuracy,
-)
+from paddlemix.metrics.caption_metrics import caption_scores  # noqa: E402
+from paddlemix.metrics.ranking_metrics import mean_reciprocal_rank, ranking_accuracy, roc_auc  # noqa: E402
+from paddlemix.metrics.vqa_metrics import RULES, exact_match, ivqa_accuracy, vqa_accuracy  # noqa: E402
 from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGeneration  # noqa: E402
 from paddlemix.processors.instructblip_processing import InstructBlipProcessor  # noqa: E402
 
@@ -52,7 +46,7 @@ def arguments(argv=None):
     parser.add_argument("--images", required=True, help="folder of the images, or of the videos' frames")
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--limit", type=int, help="the first rows only")
-    parser.add_argument("--vqa_rules", default="official", choices=("official", "lavis"))
+    parser.add_argument("--vqa_rules", default="official", choices=RULES)
     parser.add_argument("--dtype", default="float32", choices=("float32", "float16", "bfloat16"))
     parser.add_argument("--out", help="file for predictions and figures")
     return parser.parse_args(argv)

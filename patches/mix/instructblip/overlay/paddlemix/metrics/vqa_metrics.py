@@ -12,29 +12,21 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-Metrics of InstructBLIP's evaluation (arXiv:2305.06500, section 3 and table 1).
+Accuracy of short answers: VQA with ten annotators, iVQA with five, and exact match.
 
-CIDEr for captions, the VQA accuracy of ten annotators, exact match, iVQA accuracy, the accuracy of a ranking, the area under the ROC
-curve, and the mean reciprocal rank. The VQA rules follow the public evaluation (GT-Vision-Lab/VQA @ a013f00, measured by its results)
-and LAVIS @ 506965b, which differ: the first normalizes only if the ten answers are not all equal, the second always normalizes the
-prediction and takes the annotators' answers with punctuation removed only.
+The VQA rules are those of three public programs, which differ, measured by their results; no code of them is used:
+
+- `"official"` (GT-Vision-Lab/VQA @ a013f00) normalizes prediction and answers only if the ten answers are not all equal;
+- `"minigpt4"` (Vision-CAIR/MiniGPT-4 @ d94738a) does the same and compares in lower case;
+- `"lavis"` (salesforce/LAVIS @ 506965b) always normalizes the prediction, and takes from the annotators' answers the punctuation only.
 """
 
 import re
 from collections import Counter
 
-import numpy as np
+__all__ = ["normalize_answer", "vqa_accuracy", "ivqa_accuracy", "exact_match"]
 
-__all__ = [
-    "normalize_answer",
-    "vqa_accuracy",
-    "ivqa_accuracy",
-    "exact_match",
-    "ranking_accuracy",
-    "mean_reciprocal_rank",
-    "roc_auc",
-    "caption_scores",
-]
+RULES = ("official", "lavis", "minigpt4")
 
 ARTICLES = ("a", "an", "the")
 NUMBERS = dict(
@@ -85,6 +77,7 @@ def normalize_words(text):
 
 
 def _plain(text):
+    """One line without blanks at its ends."""
     return text.replace("\n", " ").replace("\t", " ").strip()
 
 
@@ -93,27 +86,40 @@ def normalize_answer(text):
     return normalize_words(remove_punctuation(_plain(text)))
 
 
+def _texts(answers, name):
+    """The annotators' answers; a string would be read letter by letter."""
+    if isinstance(answers, str) or len(answers) == 0:
+        raise ValueError(f"{name} takes the list of the annotators' answers, not {answers!r}")
+    return [_plain(answer) for answer in answers]
+
+
 def vqa_accuracy(prediction, answers, rules="official"):
     """
     Accuracy of one prediction against ten annotators: the mean, over the annotators, of min(1, others that agree / 3).
 
     Args:
-        prediction (`str`), answers (`list` of `str`)
-        rules (`str`): `"official"` or `"lavis"`.
+        prediction (`str`): one answer.
+        answers (`list` of `str`): the annotators', usually ten.
+        rules (`str`): `"official"`, `"lavis"` or `"minigpt4"`, see above.
 
     Returns:
         0 to 1.
+
+    Raises:
+        ValueError: unknown rules; no answers, or a string in place of their list.
     """
-    if rules not in ("official", "lavis"):
-        raise ValueError(f"rules is {rules!r}; there are 'official' and 'lavis'")
-    prediction, answers = _plain(prediction), [_plain(answer) for answer in answers]
+    if rules not in RULES:
+        raise ValueError(f"rules is {rules!r}; there are {', '.join(RULES)}")
+    prediction, answers = _plain(prediction), _texts(answers, "vqa_accuracy")
     differ = len(set(answers)) > 1
     if rules == "lavis" or differ:
         prediction = normalize_words(remove_punctuation(prediction))
     if differ:
         answers = [remove_punctuation(answer) for answer in answers]
-        if rules == "official":
+        if rules != "lavis":
             answers = [normalize_words(answer) for answer in answers]
+    if rules == "minigpt4":
+        prediction, answers = prediction.lower(), [answer.lower() for answer in answers]
     scores = []
     for index in range(len(answers)):
         others = answers[:index] + answers[index + 1 :]
@@ -123,7 +129,7 @@ def vqa_accuracy(prediction, answers, rules="official"):
 
 def ivqa_accuracy(prediction, answers):
     """iVQA: 1 if two of the five annotators gave the answer, 0.5 if one did."""
-    counts = Counter(normalize_answer(answer) for answer in answers)
+    counts = Counter(normalize_answer(answer) for answer in _texts(answers, "ivqa_accuracy"))
     return min(counts[normalize_answer(prediction)] / 2, 1.0)
 
 
@@ -131,56 +137,3 @@ def exact_match(prediction, answers):
     """1 if the normalized prediction is one of the normalized answers, else 0."""
     answers = [answers] if isinstance(answers, str) else answers
     return float(normalize_answer(prediction) in {normalize_answer(answer) for answer in answers})
-
-
-def ranking_accuracy(losses, gold):
-    """Share of rows of [N, K] whose least loss stands at `gold` [N]."""
-    return float((np.argmin(losses, axis=1) == np.asarray(gold)).mean())
-
-
-def mean_reciprocal_rank(losses, gold):
-    """Mean of 1 / rank of `gold` among the candidates; a candidate with the same loss counts as better."""
-    losses, gold = np.asarray(losses), np.asarray(gold)
-    own = losses[np.arange(len(gold)), gold][:, None]
-    return float((1.0 / (losses <= own).sum(axis=1)).mean())
-
-
-def roc_auc(scores, labels):
-    """Area under the ROC curve of scores [N] for labels [N] of 0 and 1; equal scores count half."""
-    scores, labels = np.asarray(scores, np.float64), np.asarray(labels).astype(bool)
-    if labels.all() or not labels.any():
-        raise ValueError("the area under the ROC curve needs both labels")
-    positive, negative = scores[labels][:, None], scores[~labels][None]
-    return float(((positive > negative) + 0.5 * (positive == negative)).mean())
-
-
-def caption_scores(references, captions, tokenize=True):
-    """
-    BLEU-1 to -4, ROUGE-L and CIDEr by `pycocoevalcap`.
-
-    Args:
-        references (`dict`): id -> list of captions.
-        captions (`dict`): id -> caption.
-        tokenize (`bool`): the official PTB tokenizer, which needs Java; `False` takes the strings as they are.
-    """
-    from pycocoevalcap.bleu.bleu import Bleu
-    from pycocoevalcap.cider.cider import Cider
-    from pycocoevalcap.rouge.rouge import Rouge
-
-    if set(references) != set(captions):
-        raise ValueError("references and captions are of different images")
-    gold = {key: list(value) for key, value in references.items()}
-    ours = {key: [value] for key, value in captions.items()}
-    if tokenize:
-        from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-
-        tokenizer = PTBTokenizer()
-        gold, ours = (
-            tokenizer.tokenize({key: [{"caption": one} for one in value] for key, value in each.items()})
-            for each in (gold, ours)
-        )
-    bleu = Bleu(4).compute_score(gold, ours, verbose=0)[0]
-    made = {f"BLEU-{number + 1}": float(value) for number, value in enumerate(bleu)}
-    made["ROUGE-L"] = float(Rouge().compute_score(gold, ours)[0])
-    made["CIDEr"] = float(Cider().compute_score(gold, ours)[0])
-    return made
