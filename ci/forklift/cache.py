@@ -21,7 +21,7 @@ def key(house: House, branch: FeatureBranch, spec: CheckSpec, paddle: str, refer
     digest.update(environment.lock_file(house, branch.base.suite, paddle).read_bytes())
     digest.update(msgspec.json.encode([branch.change.id, branch.base.suite.python_path, spec]))
     folders = [branch.change.directory / "checks", reference or branch.change.directory / "reference"]
-    for folder in (*folders, house.ci / "forklift", house.ci / "alignment"):
+    for folder in (*folders, house.ci / "forklift", house.ci / "proving"):
         digest.update(b"folder\0")
         _add_files(digest, folder)
     return digest.hexdigest()

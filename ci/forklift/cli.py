@@ -176,7 +176,7 @@ def test_all(
 
 @app.command("self-test")
 def self_test(paddle: Paddle = "2.6") -> int:
-    """The helpers' own tests (ci/alignment), inside a suite's environment."""
+    """The helpers' own tests (ci/proving), inside a suite's environment."""
     here = house()
     return session.self_test(here, suites.load(here.ci).suite[0], paddle)
 

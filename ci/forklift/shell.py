@@ -133,7 +133,7 @@ def run(
 
 
 class Worker:
-    """A process that stays and answers requests, one JSON object a line (ci/alignment/worker.py)."""
+    """A process that stays and answers requests, one JSON object a line (ci/proving/worker.py)."""
 
     def __init__(self, argv: Sequence[str | Path], cwd: Path, env: Mapping[str, str], log: Path, memory_gb: float) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)

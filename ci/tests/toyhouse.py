@@ -278,7 +278,7 @@ class ToyHouse:
         self.cache, self.out = root.parent / "cache", root.parent / "out"
         ci = root / "ci"
         shutil.copytree(CI / "templates", ci / "templates")
-        (ci / "alignment").symlink_to(CI / "alignment")
+        (ci / "proving").symlink_to(CI / "proving")
         put(ci / "locks" / "toy.txt", "# the toy suite needs nothing\n")
         put(ci / "tasks.toml", '[[change]]\nid = "toy-linear"\ntask = 1\ntitle = "A linear layer"\n')
         put(root / ".gitmodules", MODULES)

@@ -11,7 +11,7 @@ from forklift import changes, shell
 from forklift.model import Change
 from forklift.paths import House
 
-_HARNESS = {"forklift", "alignment"}
+_HARNESS = {"forklift", "proving"}
 _LARGE = 1 << 20
 
 

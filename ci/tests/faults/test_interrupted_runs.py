@@ -16,7 +16,7 @@ from forklift import suites
 # The first run of the script starts a child, tells both ids, and waits for the file `go`; any later one measures at once.
 BLOCKING = """
 import os, subprocess, sys, time
-from alignment.record import arguments, write_metrics
+from proving.record import arguments, write_metrics
 
 args = arguments()
 here = os.environ["FORKLIFT_CACHE"]
@@ -33,7 +33,7 @@ write_metrics(args.out, {"gap": 0.5})
 """
 WORKER = """
 import os, runpy, sys
-from alignment import worker
+from proving import worker
 
 def job(words):
     sys.argv[1:] = ["--out", words[words.index("--out") + 1]]
@@ -86,7 +86,7 @@ def test_a_script_that_outlives_its_killed_run_cannot_touch_the_next_one(toy):
     """The first script writes a bad figure while the second run is between measuring and judging."""
     script = """
 import os, time
-from alignment.record import arguments, write_metrics
+from proving.record import arguments, write_metrics
 
 def wait(name):
     while not os.path.exists(os.path.join(here, name)):

@@ -19,7 +19,7 @@ CHECK = """
 import os
 import numpy as np
 from safetensors.numpy import load_file
-from alignment.record import Recorder, arguments
+from proving.record import Recorder, arguments
 from toylib.linear import backward, forward
 
 args = arguments()
@@ -204,7 +204,7 @@ def test_tests_that_fail_or_test_nothing(toy, content, outcome, said):
 
 def test_a_figure_outside_its_bound(toy):
     toy.make_environment()
-    script = "from alignment.record import arguments, write_metrics\nwrite_metrics(arguments().out, {'miou': 0.4})\n"
+    script = "from proving.record import arguments, write_metrics\nwrite_metrics(arguments().out, {'miou': 0.4})\n"
     bound = {"metric": "miou", "min": 0.41}
     toy.change(edits={}, scripts={"m.py": script}, checks=[{"kind": "metrics", "script": "checks/m.py", "require": [bound]}])
     row = toy.cli("check", "toy-linear", "--json").row("metrics")

@@ -160,7 +160,7 @@ def test_the_work_tree_leaves_the_file_out_and_says_so(lacking):
     lacking.change(checks=[{"kind": "metrics", "script": "checks/m.py", "require": [{"metric": "here", "max": 0.0}]}])
     put(
         lacking.root / "patches" / "toy" / "linear" / "checks" / "m.py",
-        "import os\nfrom alignment.record import arguments, write_metrics\n"
+        "import os\nfrom proving.record import arguments, write_metrics\n"
         "write_metrics(arguments().out, {'here': os.path.exists('assets/large.bin'), 'rest': os.path.exists('tools/run.sh')})\n",
     )
     built = lacking.build()
@@ -304,7 +304,7 @@ def test_an_edit_that_the_release_lacks_is_reported_absent(toy):
     toy.make_environment()
     toy.change(
         edits={"toylib/registry.py": REGISTRY.replace("entry_05", "entry_five"), "configs/base.yml": "lr: 0.2\nsteps: 50\n"},
-        scripts={"m.py": "from alignment.record import arguments, write_metrics\nwrite_metrics(arguments().out, {'a': 1.0})\n"},
+        scripts={"m.py": "from proving.record import arguments, write_metrics\nwrite_metrics(arguments().out, {'a': 1.0})\n"},
         checks=[
             {
                 "kind": "metrics",

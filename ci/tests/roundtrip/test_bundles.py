@@ -16,7 +16,7 @@ from forklift import wheel
 
 ALIGN = """
 import numpy as np
-from alignment.record import Recorder, arguments
+from proving.record import Recorder, arguments
 from toylib.linear import forward
 
 args = arguments()
@@ -49,8 +49,8 @@ with open(os.path.join(args.out, args.mode + ".json"), "w") as stream:
 """
 
 BENCH = """
-from alignment.record import arguments
-from alignment.timing import interleave, write_benchmark
+from proving.record import arguments
+from proving.timing import interleave, write_benchmark
 
 args = arguments()
 samples = interleave({"ours": lambda: sum(range(1000)), "theirs": lambda: sum(range(2000))}, rounds=5, warmup=1)
@@ -444,7 +444,7 @@ def test_without_a_gpu_its_leg_is_skipped_and_never_passed(aligned, monkeypatch)
 @pytest.mark.parametrize(("test", "status"), [("pass", 0), ("assert False", 1)])
 def test_the_helpers_own_tests_run_in_the_suites_environment(toy, capfd, test, status):
     toy.make_environment()
-    code = f"import alignment.record, os\n\n\ndef test_a():\n    assert os.environ['FORKLIFT_PADDLE'] == '3.3'\n    {test}\n"
+    code = f"import proving.record, os\n\n\ndef test_a():\n    assert os.environ['FORKLIFT_PADDLE'] == '3.3'\n    {test}\n"
     put(toy.root / "ci" / "tests" / "in_suite" / "test_a.py", code)
     ran = toy.cli("self-test", "--paddle", "3.3")
     assert ran.status == status

@@ -15,8 +15,8 @@ SPEC = CheckSpec(kind="metrics", script="checks/m.py")
 
 @pytest.fixture
 def house(toy):
-    (toy.root / "ci" / "alignment").unlink()
-    shutil.copytree(CI / "alignment", toy.root / "ci" / "alignment")
+    (toy.root / "ci" / "proving").unlink()
+    shutil.copytree(CI / "proving", toy.root / "ci" / "proving")
     put(toy.root / "ci" / "forklift" / "cli.py", "A = 1\n")
     directory = toy.change(scripts={"m.py": "print(1)\n"})
     put(directory / "reference" / "set.npz", b"123")
@@ -41,7 +41,7 @@ def test_nothing_changed(house):
         ("patches/toy/linear/reference/set.npz", b"124"),
         ("ci/locks/toy.txt", "# another lock\n"),
         ("ci/forklift/cli.py", "A = 2\n"),
-        ("ci/alignment/more.py", "A = 2\n"),
+        ("ci/proving/more.py", "A = 2\n"),
     ],
 )
 def test_another_file_is_another_key(house, path, content):

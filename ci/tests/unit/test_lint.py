@@ -117,8 +117,8 @@ VIOLATIONS = [
     ("overlay-imports", file("overlay/toylib/linear.py", LINEAR + "\n\nimport forklift.cli\n"), "imports forklift.cli"),
     (
         "overlay-imports",
-        file("overlay/toylib/linear.py", LINEAR + "\n\nfrom alignment import record\n"),
-        "linear.py:6 imports alignment",
+        file("overlay/toylib/linear.py", LINEAR + "\n\nfrom proving import record\n"),
+        "linear.py:6 imports proving",
     ),
     ("overlay-imports", file("overlay/toylib/linear.py", HEADER + "def f(:\n"), "is not valid Python"),
     ("overlay-copyright", file("overlay/toylib/linear.py", "A = 1\n"), "lacks the licence header"),

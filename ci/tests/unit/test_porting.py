@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alignment import porting
+from proving import porting
 
 MANIFEST = {
     "salt": "",

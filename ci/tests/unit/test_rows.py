@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from alignment import rows
+from proving import rows
 
 
 def test_a_row_is_found_and_a_missing_or_skipped_one_says_so(tmp_path: Path):

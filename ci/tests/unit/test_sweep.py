@@ -17,7 +17,7 @@ SPEC = SweepSpec(script="checks/row.py")
 # "trains": the losses come from the row's id
 SCRIPT = """
 import argparse, json, os, sys
-from alignment import worker
+from proving import worker
 
 def job(words):
     parser = argparse.ArgumentParser()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from alignment import wheels
+from proving import wheels
 
 
 def test_the_first_to_publish_wins_and_nothing_is_left(tmp_path: Path):

@@ -12,9 +12,9 @@ import paddle.nn.functional as F
 import reference_set
 from ppcls.utils import convert_solider
 
-from alignment import seeding
-from alignment.record import Recorder, arguments
-from alignment.static_proof import prepare_environment
+from proving import seeding
+from proving.record import Recorder, arguments
+from proving.static_proof import prepare_environment
 
 LEARNING_RATE = 0.01
 

@@ -16,9 +16,9 @@ import numpy as np
 import paddle
 from ppcls.arch import backbone
 
-from alignment import exporting, seeding
-from alignment.record import arguments
-from alignment.timing import interleave, write_benchmark
+from proving import exporting, seeding
+from proving.record import arguments
+from proving.timing import interleave, write_benchmark
 
 NAMES = {"plain": "SwinTransformer_%s_patch4_window7_224", "solider": "SwinTransformer_%s_patch4_window7_224_SOLIDER"}
 

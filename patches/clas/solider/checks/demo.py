@@ -20,7 +20,7 @@ from ppcls.utils.config import parse_config
 from skimage import data
 from skimage.transform import resize
 
-from alignment.record import arguments, write_metrics
+from proving.record import arguments, write_metrics
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402

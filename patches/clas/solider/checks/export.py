@@ -17,8 +17,8 @@ import yaml
 from ppcls.arch import backbone, build_model
 from ppcls.utils import logger
 
-from alignment import exporting, seeding
-from alignment.record import Recorder, arguments
+from proving import exporting, seeding
+from proving.record import Recorder, arguments
 
 CASES = ["stages", "embedding", "classify"]
 CONFIGS = {

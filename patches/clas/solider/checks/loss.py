@@ -20,7 +20,7 @@ from ppcls.utils import logger
 from ppcls.utils.config import parse_config
 from skimage import data
 
-from alignment.training import Task, main, parser
+from proving.training import Task, main, parser
 
 CONFIG = "ppcls/configs/ImageNet/SwinTransformer/SwinTransformer_tiny_patch4_window7_224_SOLIDER.yaml"
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "retina", "hubble_deep_field")

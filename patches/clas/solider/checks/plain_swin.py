@@ -18,9 +18,9 @@ import numpy as np
 import paddle
 from ppcls.arch.backbone.legendary_models import swin_transformer
 
-from alignment import seeding
-from alignment.record import arguments, write_metrics
-from alignment.static_proof import prepare_environment
+from proving import seeding
+from proving.record import arguments, write_metrics
+from proving.static_proof import prepare_environment
 
 CHANGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PATH = "ppcls/arch/backbone/legendary_models/swin_transformer.py"

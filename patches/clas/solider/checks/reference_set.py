@@ -10,7 +10,7 @@ import paddle
 from ppcls.arch import backbone
 from ppcls.utils import convert_solider
 
-from alignment import seeding
+from proving import seeding
 
 SIZES = ("tiny", "small", "base")
 # What undoes convert_solider.LAYOUTS, for gradients: a merging axis is (column, row, C) here and (C, row, column) there.

@@ -13,8 +13,8 @@ import os
 import numpy as np
 import reference_set
 
-from alignment import seeding
-from alignment.record import arguments, write_metrics
+from proving import seeding
+from proving.record import arguments, write_metrics
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUTPUTS = ("global", "out0", "out1", "out2", "out3")

@@ -32,7 +32,7 @@ import cv2
 import numpy as np
 from skimage import data
 
-from alignment.record import arguments, write_metrics
+from proving.record import arguments, write_metrics
 
 MODEL = "SwinTransformer_tiny_patch4_window7_224_SOLIDER"
 CONFIG = "test_tipc/configs/SwinTransformer/%s_train_infer_python.txt" % MODEL

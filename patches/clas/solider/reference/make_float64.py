@@ -18,7 +18,7 @@ import types
 import numpy as np
 import torch
 
-from alignment import seeding
+from proving import seeding
 
 ODD_SIZES = [(97, 61), (150, 226)]
 SAMPLES = {"float32": 1024, "float64": 256}

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from make_float64 import build, load_reference
 
-from alignment import seeding
+from proving import seeding
 
 LEARNING_RATE, STEPS = 0.01, 5
 STORED = "sw0.2.384x128"

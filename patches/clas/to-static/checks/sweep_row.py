@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from alignment import rows, seeding, training
+from proving import rows, seeding, training
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BATCHES = 4  # distinct batches, used in turn

@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from alignment.record import arguments, write_metrics
+from proving.record import arguments, write_metrics
 
 
 def outcome(path, fault=None):

@@ -12,7 +12,7 @@ import time
 
 import psutil
 
-from alignment.wheels import cache, environment
+from proving.wheels import cache, environment
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TREE = os.getcwd()

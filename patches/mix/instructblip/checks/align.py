@@ -16,8 +16,8 @@ from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGen
 from paddlemix.processors.instructblip_processing import InstructBlipImageProcessor, InstructBlipProcessor
 from PIL import Image
 
-from alignment import porting, seeding
-from alignment.record import Recorder, arguments
+from proving import porting, seeding
+from proving.record import Recorder, arguments
 
 CASES = [  # the order of make_reference.py
     {"eos": True},

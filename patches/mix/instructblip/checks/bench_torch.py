@@ -209,7 +209,7 @@ def inference_side(kind, args):
     import paddle
     from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGeneration
 
-    from alignment.exporting import predict, predictor, save_static
+    from proving.exporting import predict, predictor, save_static
 
     sys.path.insert(0, os.path.join(os.getcwd(), "paddlemix", "examples", "instructblip"))
     from export import ImageFeatures, input_spec

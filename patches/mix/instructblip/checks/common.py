@@ -4,8 +4,8 @@ import paddle
 from paddlemix.models.instructblip.convert import config_from_hf, convert_state, load_state
 from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGeneration
 
-from alignment import seeding
-from alignment.porting import read_set as reference  # noqa: F401
+from proving import seeding
+from proving.porting import read_set as reference  # noqa: F401
 
 INPUTS = ("pixel_values", "qformer_input_ids", "qformer_attention_mask", "input_ids", "attention_mask")
 

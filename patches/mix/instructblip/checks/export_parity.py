@@ -8,8 +8,8 @@ import numpy as np
 import paddle
 from common import build, reference
 
-from alignment.exporting import onnx_session, predict, predictor, save_static, to_onnx
-from alignment.record import Recorder, arguments
+from proving.exporting import onnx_session, predict, predictor, save_static, to_onnx
+from proving.record import Recorder, arguments
 
 sys.path.insert(0, os.path.join(os.getcwd(), "paddlemix", "examples", "instructblip"))
 FILES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "reference")

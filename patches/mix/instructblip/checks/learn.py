@@ -14,7 +14,7 @@ import numpy as np
 import paddle
 from PIL import Image, ImageDraw
 
-from alignment.record import arguments, write_metrics
+from proving.record import arguments, write_metrics
 
 HERE = os.getcwd()
 sys.path.insert(0, os.path.join(HERE, "tests", "models"))

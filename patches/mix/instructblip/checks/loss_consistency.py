@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 from common import build, reference
 
-from alignment.training import Task, main, parser
+from proving.training import Task, main, parser
 
 NAMES = ("pixel_values", "qformer_input_ids", "qformer_attention_mask", "input_ids", "attention_mask", "labels")
 FILES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "reference")

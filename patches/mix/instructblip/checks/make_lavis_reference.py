@@ -22,7 +22,7 @@ import transformers.pytorch_utils
 from transformers.models.bert.configuration_bert import BertConfig
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "..", "ci"))
-from alignment import seeding  # noqa: E402
+from proving import seeding  # noqa: E402
 
 
 def module(path, name):

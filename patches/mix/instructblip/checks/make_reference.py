@@ -5,7 +5,7 @@
 GOLDEN_MM holds `instructblip_opt` and `instructblip_t5` (config.json, manifest.json, golden.npz: inputs, outputs, norms of gradients,
 losses of SGD, generated ids; transformers 4.57.6). This script repeats them, and adds for both and for a LLaMA model: every gradient
 (float64), outputs in float64, more generation (end tokens, penalties, early stopping, several answers), candidate losses, the
-nucleus filter, another image size, and the image processor. Weights follow from names: ci/alignment/seeding.py.
+nucleus filter, another image size, and the image processor. Weights follow from names: ci/proving/seeding.py.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from transformers import BlipImageProcessor, InstructBlipConfig, InstructBlipFor
 from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "..", "ci"))
-from alignment import seeding  # noqa: E402
+from proving import seeding  # noqa: E402
 
 INPUTS = ("pixel_values", "qformer_input_ids", "qformer_attention_mask", "input_ids", "attention_mask", "labels")
 MOST = 128  # elements of a gradient that are stored

@@ -33,7 +33,7 @@ python = "3.11"
 machine = "x86_64, one thread, torch.use_deterministic_algorithms(True)"
 
 [method]
-weights = "seeded from the parameter names: kinds and order in <model>.manifest.json, generator in ci/alignment/seeding.py"
+weights = "seeded from the parameter names: kinds and order in <model>.manifest.json, generator in ci/proving/seeding.py"
 files = "<model>.npz: inputs and outputs; <model>.extra.npz: gradients, float64 copies, more generation; made by checks/make_reference.py"
 wide = "t5wide.npz: a larger T5 in float64; in this set alone transformers' casts of T5's norms and softmax to float32 were taken out"
 float64 = "the whole run was repeated in float64: X__f64 beside X, differences in <model>.precision.json"

@@ -7,7 +7,7 @@ import os
 from paddlemix.metrics import vqa_metrics as ours
 from paddlemix.metrics.caption_metrics import caption_scores
 
-from alignment.record import arguments, write_metrics
+from proving.record import arguments, write_metrics
 
 FILES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "reference")
 

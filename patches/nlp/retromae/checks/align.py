@@ -12,8 +12,8 @@ import numpy as np
 import paddle
 import port
 
-from alignment.record import Recorder, arguments
-from alignment.seeding import seeded
+from proving.record import Recorder, arguments
+from proving.seeding import seeded
 
 RATES = (("sgd_losses", 0.01), ("sgd_losses_lr1e-3", 0.001))
 RETROMAE_INPUTS = (

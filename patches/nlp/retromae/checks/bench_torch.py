@@ -99,7 +99,7 @@ def paddle_side(side, weights, data, threads):
         if side == "onnxruntime":
             from export_model import to_onnx
 
-            from alignment.exporting import onnx_session
+            from proving.exporting import onnx_session
 
             session = onnx_session(to_onnx(path))
             encoder = lambda ids, mask: session.run(None, {"input_ids": ids, "attention_mask": mask})[0]  # noqa: E731

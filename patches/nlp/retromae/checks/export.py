@@ -6,8 +6,8 @@ import numpy as np
 import paddle
 import port
 
-from alignment import exporting
-from alignment.record import Recorder, arguments
+from proving import exporting
+from proving.record import Recorder, arguments
 
 SHAPES = ((1, 3), (2, 17), (5, 40), (3, 8))
 

@@ -8,7 +8,7 @@ import numpy as np
 import paddle
 import port
 
-from alignment.training import Task, main, parser
+from proving.training import Task, main, parser
 
 VOCABULARY, LENGTH, BATCH, GROUP = 200, 24, 8, 3
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import paddle
 
-from alignment.seeding import seeded
+from proving.seeding import seeded
 
 FOLDER = os.path.join("examples", "semantic_indexing", "bge")
 KEYS = (

@@ -33,7 +33,7 @@ import paddle
 import port
 from scipy import stats
 
-from alignment.record import arguments, write_metrics
+from proving.record import arguments, write_metrics
 
 ENCODERS = {"minilm": assets.minilm_here, "tiny": assets.tiny_here}
 # test: held-out queries; extra: distractors; then steps and batch of the contrastive training and of RetroMAE; train: pairs.

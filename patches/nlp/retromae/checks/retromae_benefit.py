@@ -22,7 +22,7 @@ import paddle
 import port
 from real_run import PASSAGE, QUERY, Run
 
-from alignment.record import arguments
+from proving.record import arguments
 
 ARMS = ("none", "retromae", "mlm")
 SETTINGS = ("pretrain_steps", "pretrain_batch", "pretrain_rate", "steps", "batch", "rate")

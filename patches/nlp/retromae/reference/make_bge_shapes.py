@@ -2,7 +2,7 @@
 
     PYTHONPATH=ci python patches/nlp/retromae/reference/make_bge_shapes.py
 
-Needs torch, transformers and numpy. The weights are seeded from their names (ci/alignment/seeding.py), the vocabulary is made of the
+Needs torch, transformers and numpy. The weights are seeded from their names (ci/proving/seeding.py), the vocabulary is made of the
 texts below, so that nothing has to be downloaded. Stored: token ids of the texts, and [CLS] embeddings of unit length of the texts and,
 but for large, of one row of 512 random tokens, which uses every position and the whole vocabulary.
 """
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import transformers
 
-from alignment.seeding import seeded
+from proving.seeding import seeded
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 ENGLISH = [

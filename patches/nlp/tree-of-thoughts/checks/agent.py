@@ -13,7 +13,7 @@ import xml.etree.ElementTree as ElementTree
 
 import packages
 
-from alignment.record import arguments, write_metrics
+from proving.record import arguments, write_metrics
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REQUIREMENTS = os.path.join(HERE, "agent-requirements.txt")

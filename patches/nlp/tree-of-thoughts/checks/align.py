@@ -21,7 +21,7 @@ from paddlenlp.experimental.agents.language_models import PaddleNLPModel, Reques
 from paddlenlp.experimental.agents.tree_of_thoughts import SearchConfig, create_task, drive, search
 from replay import Replay, digest
 
-from alignment.record import Recorder, arguments
+from proving.record import Recorder, arguments
 
 RANDOM_EXPRESSIONS = 400
 PROMPTS = (

@@ -21,8 +21,8 @@ import packages
 from paddlenlp.experimental.agents.language_models import PaddleNLPModel, Request
 from paddlenlp.experimental.agents.tree_of_thoughts import create_task
 
-from alignment.record import arguments
-from alignment.timing import interleave, write_benchmark
+from proving.record import arguments
+from proving.timing import interleave, write_benchmark
 
 STATES = ("4 5 16", "6 9 10", "4 10 11", "6 10 20", "-1 6 10", "5 6 6", "2 4 10", "3 10")
 KEPT = "one batch, prefix kept"

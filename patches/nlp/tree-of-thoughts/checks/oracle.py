@@ -22,7 +22,7 @@ import packages
 from paddlenlp.experimental.agents.tree_of_thoughts import Game24Oracle, Skill, create_task, drive_all, search
 from paddlenlp.experimental.agents.tree_of_thoughts.evaluation import preset
 
-from alignment.record import arguments, write_metrics
+from proving.record import arguments, write_metrics
 
 PUZZLES = range(900, 1000)
 SKILL = Skill(step=0.3, write=0.75, insight=0.8, proposals=8, judge=0.75, answers=5, chains=12)

@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 
-from alignment.wheels import cache, publish, sha256, unpacked
+from proving.wheels import cache, publish, sha256, unpacked
 
 CACHE = cache("nlp-tree-of-thoughts")
 

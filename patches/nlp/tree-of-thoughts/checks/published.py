@@ -28,7 +28,7 @@ from paddlenlp.experimental.agents.tree_of_thoughts.tasks.crosswords import CONF
 from paddlenlp.experimental.agents.tree_of_thoughts.tasks.game24 import WORDS
 from replay import digest
 
-from alignment.record import arguments, write_metrics
+from proving.record import arguments, write_metrics
 
 LOGS = {
     "game24": "game24/gpt-4_0.7_propose1_value3_greedy5_start900_end1000.json",

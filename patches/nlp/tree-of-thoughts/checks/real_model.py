@@ -24,7 +24,7 @@ from paddlenlp.experimental.agents.tree_of_thoughts import create_task
 from paddlenlp.experimental.agents.tree_of_thoughts.evaluation import evaluate, preset, read_log, summarize
 from paddlenlp.experimental.agents.tree_of_thoughts.report import draw_tree, success_table
 
-from alignment.record import arguments, write_metrics
+from proving.record import arguments, write_metrics
 
 # The prompts are examples to be continued, so the model continues them (plain) and is stopped at the next example.
 MODEL = dict(prompt_format="plain", stop=("\nInput:",))

@@ -10,8 +10,8 @@ import resource
 import sys
 import time
 
-from alignment.record import arguments
-from alignment.timing import interleave, write_benchmark
+from proving.record import arguments
+from proving.timing import interleave, write_benchmark
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from build import recover_command  # noqa: E402

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 
-from alignment.wheels import cache
+from proving.wheels import cache
 
 SOURCE = os.path.join("deploy", "cpp_infer", "recovery")
 

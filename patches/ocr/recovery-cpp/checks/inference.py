@@ -22,8 +22,8 @@ from html import unescape
 
 import openpyxl
 
-from alignment.record import arguments, write_metrics
-from alignment.wheels import cache, publish, sha256, unpacked_npm
+from proving.record import arguments, write_metrics
+from proving.wheels import cache, publish, sha256, unpacked_npm
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from blocks import read, squeeze  # noqa: E402

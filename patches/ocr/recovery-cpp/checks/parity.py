@@ -12,7 +12,7 @@ import sys
 import traceback
 import zipfile
 
-from alignment.record import arguments, write_json, write_metrics
+from proving.record import arguments, write_json, write_metrics
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import openpyxl  # noqa: E402

@@ -13,7 +13,7 @@ import tempfile
 
 import numpy as np
 
-from alignment.wheels import publish, unpacked
+from proving.wheels import publish, unpacked
 
 WHEELS = {  # name: version, sha256 of the wheel, what is taken out of it
     "rapidocr-onnxruntime": (

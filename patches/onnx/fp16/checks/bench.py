@@ -5,8 +5,8 @@ import json
 import os
 import sys
 
-from alignment.record import arguments
-from alignment.timing import interleave, write_benchmark
+from proving.record import arguments
+from proving.timing import interleave, write_benchmark
 
 sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
 import fp16_base  # noqa: E402, F401 - lets a source tree without version.py be imported

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 
-from alignment.record import arguments
+from proving.record import arguments
 
 sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
 import numpy as np  # noqa: E402

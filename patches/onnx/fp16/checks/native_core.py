@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from alignment.record import arguments, write_metrics
+from proving.record import arguments, write_metrics
 
 if not os.path.isfile(os.environ.get("PADDLE2ONNX_CORE", "")):
     raise SystemExit(

@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 
-from alignment.record import Recorder, arguments
+from proving.record import Recorder, arguments
 
 sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
 import fp16_base  # noqa: E402, F401 - lets a source tree without version.py be imported

@@ -18,7 +18,7 @@ import paddle.nn.functional as F
 import skimage
 from paddle import nn
 
-from alignment.record import arguments
+from proving.record import arguments
 
 sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
 from fp16_base import casts, convert, errors, evaluate, run_onnx, save  # noqa: E402

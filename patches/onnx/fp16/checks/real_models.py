@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import skimage
 
-from alignment.record import arguments
+from proving.record import arguments
 
 sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
 from fp16_base import casts, convert, errors, evaluate, halve, run_onnx  # noqa: E402

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 
-from alignment.record import arguments, write_metrics
+from proving.record import arguments, write_metrics
 
 sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
 import fp16_scan  # noqa: E402

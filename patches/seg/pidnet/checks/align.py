@@ -20,8 +20,8 @@ from paddleseg.models import PIDNet, losses
 from paddleseg.models.backbones import PIDNetBackbone
 from paddleseg.transforms import AddEdgeLabel, Compose, Normalize
 
-from alignment import seeding
-from alignment.record import Recorder, arguments
+from proving import seeding
+from proving.record import Recorder, arguments
 
 SIZES = ("s", "m", "l")
 IGNORE = 255

@@ -19,10 +19,10 @@ import os
 import numpy as np
 import train_streets
 
-from alignment.exporting import onnx_session, predict, predictor, save_static, to_onnx
-from alignment.record import arguments
-from alignment.static_proof import prepare_environment
-from alignment.timing import interleave, write_benchmark
+from proving.exporting import onnx_session, predict, predictor, save_static, to_onnx
+from proving.record import arguments
+from proving.static_proof import prepare_environment
+from proving.timing import interleave, write_benchmark
 
 SHAPE = (1, 3, 256, 512)
 STEP = dict(crop=(128, 256), batch=2, iters=100, optimizer="sgd")

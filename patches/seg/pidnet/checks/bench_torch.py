@@ -67,7 +67,7 @@ def paddle_side(side, size, args):
     import bench
     import paddle
 
-    from alignment.exporting import onnx_session, predict, predictor, save_static, to_onnx
+    from proving.exporting import onnx_session, predict, predictor, save_static, to_onnx
 
     data = image()
     model = bench.builder(f"pidnet_{size}", args.out).model

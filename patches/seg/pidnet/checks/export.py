@@ -10,8 +10,8 @@ import paddle
 from paddleseg.models import PIDNet
 from paddleseg.models.backbones import PIDNetBackbone
 
-from alignment import exporting, seeding
-from alignment.record import Recorder, arguments
+from proving import exporting, seeding
+from proving.record import Recorder, arguments
 
 SIZES = {
     "s": (dict(base_channels=32), 128),

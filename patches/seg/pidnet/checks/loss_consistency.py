@@ -17,7 +17,7 @@ from paddleseg.models import PIDNet, losses
 from paddleseg.models.backbones import PIDNetBackbone
 from paddleseg.transforms import AddEdgeLabel
 
-from alignment.training import Task, main, parser
+from proving.training import Task, main, parser
 
 CLASSES = 6
 BATCH, HEIGHT, WIDTH = 4, 64, 128

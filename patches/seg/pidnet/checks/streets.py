@@ -847,7 +847,7 @@ def main():
     if args.write:
         print(write(args.out, args.write, size, args.seed, maker))
         return
-    from alignment.record import write_metrics
+    from proving.record import write_metrics
 
     first, second = (os.path.join(args.out, name) for name in ("a", "b"))
     counts, few = (300, 60), (8, 2)

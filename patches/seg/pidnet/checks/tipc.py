@@ -47,7 +47,7 @@ import numpy as np
 import streets
 import yaml
 
-from alignment.record import write_metrics
+from proving.record import write_metrics
 
 CONFIG = "test_tipc/configs/pidnet_small/train_infer_python.txt"
 MODE = "lite_train_lite_infer"

@@ -30,8 +30,8 @@ import numpy as np
 import streets
 import yaml
 
-from alignment.record import write_metrics
-from alignment.static_proof import prepare_environment
+from proving.record import write_metrics
+from proving.static_proof import prepare_environment
 
 SEED = 68
 # Pictures and crops (height, width), pictures to train and to validate, points

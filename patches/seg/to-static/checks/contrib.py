@@ -12,7 +12,7 @@ import sys
 import numpy as np
 from trainers import enter_medicalseg  # beside this file
 
-from alignment import rows, seeding, training
+from proving import rows, seeding, training
 
 BATCHES = 4  # distinct batches, used in turn
 

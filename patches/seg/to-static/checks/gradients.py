@@ -12,8 +12,8 @@ import os
 import numpy as np
 import sweep_row  # beside this file
 
-from alignment import static_proof, training
-from alignment.record import write_json
+from proving import static_proof, training
+from proving.record import write_json
 
 
 def change_weights(model, size):

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from alignment import rows, seeding, training
+from proving import rows, seeding, training
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from alignment import rows, seeding, training
+from proving import rows, seeding, training
 
 BATCHES = 4  # distinct batches, used in turn
 

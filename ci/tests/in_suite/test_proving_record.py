@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from alignment import record, timing
+from proving import record, timing
 
 
 def test_pairs_round_trip(tmp_path):

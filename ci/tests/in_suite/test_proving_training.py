@@ -6,13 +6,13 @@ import os
 import numpy as np
 import pytest
 
-from alignment import static_proof
+from proving import static_proof
 
 static_proof.prepare_environment("dygraph")
 
 import paddle  # noqa: E402
 
-from alignment import training  # noqa: E402
+from proving import training  # noqa: E402
 
 LEGACY = paddle.__version__.startswith("2.6")
 
@@ -113,7 +113,7 @@ def test_graph_break_is_counted_with_its_place(plant, word):
     assert proof["graph_breaks"] == len(proof["graph_break_reasons"]) >= 1
     assert proof["executions"] >= 4, "the parts around the break still run as programs"
     text = " ".join(proof["graph_break_reasons"])
-    assert word in text and "test_alignment_training.py:" in text
+    assert word in text and "test_proving_training.py:" in text
     assert " /" not in text and "0x7" not in text, "machine paths and addresses do not belong in a result"
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
-from alignment import exporting
+from proving import exporting
 
 LEGACY = paddle.__version__.startswith("2.6")
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from alignment import seeding
+from proving import seeding
 
 # First values of sets that exist already: they may never change.
 KNOWN = [
