@@ -17,10 +17,30 @@ Metrics of captions by `pycocoevalcap`: BLEU-1 to -4, ROUGE-L and CIDEr, and MET
 
 import shutil
 
-__all__ = ["caption_scores"]
+__all__ = ["caption_scores", "tokenize_captions"]
 
 
-def caption_scores(references, captions, tokenize=True, meteor=False):
+def tokenize_captions(captions):
+    """
+    The official PTB tokenizer: lower case, tokens between blanks, no punctuation.
+
+    Args:
+        captions (`dict`): id -> list of captions.
+
+    Returns:
+        id -> list of tokenized captions.
+
+    Raises:
+        RuntimeError: Java is not here.
+    """
+    if shutil.which("java") is None:
+        raise RuntimeError("the PTB tokenizer needs Java; next: install a JRE")
+    from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+
+    return PTBTokenizer().tokenize({key: [{"caption": one} for one in value] for key, value in captions.items()})
+
+
+def caption_scores(references, captions, tokenize=True, meteor=False, per_image=False):
     """
     Scores of captions against the references of their images.
 
@@ -29,9 +49,11 @@ def caption_scores(references, captions, tokenize=True, meteor=False):
         captions (`dict`): id -> caption; the same ids.
         tokenize (`bool`): by the official PTB tokenizer, which needs Java; `False` takes the strings as they are.
         meteor (`bool`): METEOR as well, which needs Java.
+        per_image (`bool`): the scores of the images as well.
 
     Returns:
-        {"BLEU-1": ..., "BLEU-4", "ROUGE-L", "CIDEr", "METEOR"}: 0 to 1, CIDEr 0 to 10.
+        {"BLEU-1": ..., "BLEU-4", "ROUGE-L", "CIDEr", "METEOR"}: 0 to 1, CIDEr 0 to 10; with `per_image` a pair of it and
+        {"ROUGE-L": {id: score}, "CIDEr": {id: score}}, whose means these two are.
 
     Raises:
         ValueError: other ids on one side, no captions at all, a string in place of a list of references.
@@ -57,19 +79,18 @@ def caption_scores(references, captions, tokenize=True, meteor=False):
     gold = {key: list(value) for key, value in references.items()}
     ours = {key: [captions[key]] for key in gold}
     if tokenize:
-        from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-
-        tokenizer = PTBTokenizer()
-        gold, ours = (
-            tokenizer.tokenize({key: [{"caption": one} for one in value] for key, value in each.items()})
-            for each in (gold, ours)
-        )
+        gold, ours = tokenize_captions(gold), tokenize_captions(ours)
     bleu = Bleu(4).compute_score(gold, ours, verbose=0)[0]
     made = {f"BLEU-{number + 1}": float(value) for number, value in enumerate(bleu)}
-    made["ROUGE-L"] = float(Rouge().compute_score(gold, ours)[0])
-    made["CIDEr"] = float(Cider().compute_score(gold, ours)[0])
+    rouge, rouges = Rouge().compute_score(gold, ours)
+    cider, ciders = Cider().compute_score(gold, ours)
+    made.update({"ROUGE-L": float(rouge), "CIDEr": float(cider)})
     if meteor:
         from pycocoevalcap.meteor.meteor import Meteor
 
         made["METEOR"] = float(Meteor().compute_score(gold, ours)[0])
-    return made
+    if not per_image:
+        return made
+    return made, {
+        name: dict(zip(gold, map(float, values))) for name, values in (("ROUGE-L", rouges), ("CIDEr", ciders))
+    }

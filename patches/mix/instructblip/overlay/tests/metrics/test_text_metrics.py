@@ -81,6 +81,14 @@ class CaptionTest(unittest.TestCase):
         for key in ("BLEU-1", "ROUGE-L", "CIDEr"):
             self.assertGreater(best[key], other[key])
 
+    def test_scores_of_the_images(self):
+        captions = {"2": "a blue dog", "1": "a blue dog"}
+        figures, images = caption_scores(self.references, captions, tokenize=False, per_image=True)
+        self.assertEqual(figures, caption_scores(self.references, captions, tokenize=False))
+        for name, values in images.items():
+            self.assertGreater(values["2"], values["1"])
+            self.assertAlmostEqual(figures[name], np.mean(list(values.values())))
+
     def test_refusals(self):
         with self.assertRaisesRegex(ValueError, "2 and 1 images.*'2'"):
             caption_scores(self.references, {"1": "a cat"}, tokenize=False)
