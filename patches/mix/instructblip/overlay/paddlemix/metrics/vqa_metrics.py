@@ -23,6 +23,7 @@ The VQA rules are those of three public programs, which differ, measured by thei
 
 import re
 from collections import Counter
+from functools import lru_cache
 
 __all__ = ["normalize_answer", "vqa_accuracy", "ivqa_accuracy", "exact_match"]
 
@@ -59,17 +60,19 @@ LONE_PERIOD = re.compile(r"(?<!\d)\.(?!\d)")
 CONTRACTIONS = _contractions()
 
 
+@lru_cache(maxsize=1 << 16)  # ten annotators mostly agree
 def remove_punctuation(text):
     """A mark that touches a blank anywhere, or a comma in a number anywhere, is deleted; others become a blank."""
-    out = text
-    for mark in PUNCTUATION:
-        if mark + " " in text or " " + mark in text or COMMA_IN_NUMBER.search(text):
+    out, comma = text, COMMA_IN_NUMBER.search(text)
+    for mark in filter(text.__contains__, PUNCTUATION):
+        if comma or mark + " " in text or " " + mark in text:
             out = out.replace(mark, "")
         else:
             out = out.replace(mark, " ")
     return LONE_PERIOD.sub("", out, count=32)  # the public evaluation hands a flag over as the count
 
 
+@lru_cache(maxsize=1 << 16)
 def normalize_words(text):
     """Lower case, numbers as digits, no articles, apostrophes of contractions."""
     words = [NUMBERS.get(word, word) for word in text.lower().split()]
@@ -120,10 +123,8 @@ def vqa_accuracy(prediction, answers, rules="official"):
             answers = [normalize_words(answer) for answer in answers]
     if rules == "minigpt4":
         prediction, answers = prediction.lower(), [answer.lower() for answer in answers]
-    scores = []
-    for index in range(len(answers)):
-        others = answers[:index] + answers[index + 1 :]
-        scores.append(min(1.0, sum(other == prediction for other in others) / 3))
+    agree = answers.count(prediction)
+    scores = [min(1.0, (agree - (answer == prediction)) / 3) for answer in answers]
     return sum(scores) / len(scores)
 
 
