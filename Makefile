@@ -3,27 +3,26 @@ PYTHON ?= python3
 HARNESS := .cache/harness
 FORKLIFT := $(HARNESS)/bin/python -m forklift
 LOCK := ci/locks/harness.txt
-# the mark carries the lock's hash: another lock makes another environment, a half-made one has no mark
+# the mark carries the lock's hash: another lock makes another environment
 MARK := $(HARNESS)/made-from-$(shell sha256sum $(LOCK) | cut -c1-16)
 ARGS ?=
 export PYTHONPATH := $(CURDIR)/ci
-export PYTHONDONTWRITEBYTECODE := 1
+# compiled once for all processes, and never beside a source
+export PYTHONPYCACHEPREFIX := $(or $(FORKLIFT_CACHE_DIR),$(CURDIR)/.cache)/bytecode
+
+# the clock of FORKLIFT_BUDGET_S
+ifndef FORKLIFT_STARTED
+export FORKLIFT_STARTED := $(shell date +%s)
+endif
 
 .PHONY: help debian test-all test lint list status doctor check-% pr-% build-% edit-% save-% fork-% wheel-% sweep-% format clean
 
 help: ## what there is to type
 	@grep -hE '^[a-z%_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
-$(MARK): $(LOCK)
-	@echo "making the harness environment (once)"
-	@rm -rf $(HARNESS)
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "error: Python 3.11 is needed\n  next  make PYTHON=/path/to/python3.11 ...")'
-	@$(PYTHON) -m venv $(HARNESS)
-	@awk '/^[a-z]/ { on = /^uv==/ } on' $(LOCK) > $(HARNESS)/uv.txt
-	@{ $(HARNESS)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(HARNESS)/uv.txt && \
-	   UV_SYSTEM_CERTS=1 $(HARNESS)/bin/uv pip install -q --require-hashes --python $(HARNESS)/bin/python -r $(LOCK); \
-	} 2> $(HARNESS)/pip.log || { cat $(HARNESS)/pip.log; exit 1; }
-	@touch $@
+# order only: a lock that was touched, but not changed, makes nothing new
+$(MARK): | $(LOCK)
+	@ci/harness.sh $@ $(PYTHON)
 
 pr-%: $(MARK) ## branch, checks and bundle of one change: make pr-seg-pidnet
 	@$(FORKLIFT) pr $* $(ARGS)

@@ -19,8 +19,11 @@ def key(house: House, branch: FeatureBranch, spec: CheckSpec, paddle: str, refer
     for part in (branch.base.tree, branch.tree, branch.base.kind, paddle):
         digest.update(part.encode())
     digest.update(environment.lock_file(house, branch.base.suite, paddle).read_bytes())
-    digest.update(msgspec.json.encode([branch.change.id, branch.base.suite.python_path, spec]))
+    digest.update(msgspec.json.encode([branch.change.id, branch.base.suite.python_path, spec, environment.cpu_settings()]))
     folders = [branch.change.directory / "checks", reference or branch.change.directory / "reference"]
+    if branch.change.file.sweep:  # its rows are checks, too
+        for name in filter(None, (branch.change.file.sweep.rows, branch.change.file.sweep.packages)):
+            digest.update((branch.change.directory / name).read_bytes())
     for folder in (*folders, house.ci / "forklift", house.ci / "proving"):
         digest.update(b"folder\0")
         _add_files(digest, folder)

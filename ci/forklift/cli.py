@@ -30,6 +30,7 @@ from forklift import (
 )
 from forklift import sweep as sweeps
 from forklift.console import Console
+from forklift.errors import Reason
 from forklift.model import Outcome
 from forklift.paths import house
 
@@ -170,7 +171,11 @@ def test_all(
     rows = [result for row, _ in found for result in row.results]
     counts = {kind: sum(row.outcome is kind for row in rows) for kind in Outcome}
     bad = counts[Outcome.FAILED] + counts[Outcome.ERROR]
-    console.say(f"checks: {counts[Outcome.PASSED]} passed, {bad} failed, {counts[Outcome.SKIPPED]} skipped")
+    late = sum(row.reason is Reason.OUT_OF_TIME for row in rows)
+    console.say(
+        f"checks: {counts[Outcome.PASSED]} passed, {bad} failed, {counts[Outcome.SKIPPED]} skipped"
+        + (f", {late} of them out of time" if late else "")
+    )
     return 1 if any(row.failed for row, _ in found) or not rows else 0
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock
@@ -66,7 +67,11 @@ def _install(python: Path, lock: Path, *more: str | Path) -> None:
     # the machine's own certificates, so that a company's proxy is trusted as pip trusts it
     env = {"UV_LINK_MODE": "hardlink", "UV_SYSTEM_CERTS": "1", **os.environ}
     try:
-        shell.run([_uv(), *words], timeout=1800, env=env)
+        done = shell.run([_uv(), *words], timeout=1800, env=env, check=False)
+        if done.status != 0:  # without an index, what uv has in its cache may be enough
+            offline = shell.run([_uv(), "--offline", *words], timeout=1800, env=env, check=False)
+            if offline.status != 0:
+                raise ForkliftError("the packages could not be installed", [("output", done.tail)])
     except ForkliftError as failed:
         raise ForkliftError(
             "the packages could not be installed",
@@ -97,14 +102,42 @@ def _make(target: Path, lock: Path) -> None:
         ) from failed
 
 
-def variables(house: House, workspace_directory: Path, suite: Suite, base_kind: str, paddle: str, threads: int) -> dict[str, str]:
+@cache
+def cpu_settings() -> dict[str, str]:
+    """Variables that let a CPU run the fastest code it is capable of.
+
+    MKL, which paddle bundles, decides by maker: on AMD CPUs with AVX2 it takes a path without AVX2 unless told otherwise.
+    A value that the user has set stays (docs/decisions/0006-cpu-settings.md).
+    """
+    facts = _cpu_facts()
+    amd = "AuthenticAMD" in facts and "avx2" in facts
+    chosen = os.environ.get("MKL_DEBUG_CPU_TYPE", "5" if amd else "")
+    return {"MKL_DEBUG_CPU_TYPE": chosen} if chosen else {}
+
+
+def machine() -> str:
+    """The CPU's name and what was set for it, for reports."""
+    names = (line.partition(":")[2].strip() for line in _cpu_facts().splitlines() if line.startswith("model name"))
+    settings = (f"{key}={value}" for key, value in cpu_settings().items())
+    return ", ".join([f"{next(names, 'unknown CPU')} x {shell.cores()}", *settings])
+
+
+def _cpu_facts() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text()
+    except OSError:  # not Linux
+        return ""
+
+
+def variables(house: House, directory: Path, suite: Suite, base_kind: str, paddle: str, threads: int) -> dict[str, str]:
     """The environment variables that a check script runs with."""
-    path = [workspace_directory, *(workspace_directory / extra for extra in suite.python_path), house.ci]
+    path = [directory, *(directory / extra for extra in suite.python_path), house.ci]
     keep = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV", "FLAGS_"))}
     return {
         **keep,
         "PYTHONPATH": os.pathsep.join(map(str, path)),
-        "PYTHONDONTWRITEBYTECODE": "1",
+        # compiled once for all processes, and never into a work tree
+        "PYTHONPYCACHEPREFIX": str(house.bytecode),
         "PYTHONHASHSEED": "0",
         "FORKLIFT_BASE": base_kind,
         "FORKLIFT_PADDLE": paddle,
@@ -112,5 +145,6 @@ def variables(house: House, workspace_directory: Path, suite: Suite, base_kind: 
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
         "MPLBACKEND": "Agg",
+        **cpu_settings(),
         "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "") if paddle != "gpu" else "0",
     }

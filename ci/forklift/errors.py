@@ -19,6 +19,7 @@ class Reason(enum.Enum):
     NETWORK_NEEDED = "network_needed"
     NEEDS_GPU = "needs_gpu"
     OTHER_PADDLE = "other_paddle"
+    OUT_OF_TIME = "out_of_time"
     SCRIPT_FAILED = "script_failed"
 
 

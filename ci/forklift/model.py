@@ -273,6 +273,7 @@ class Report(msgspec.Struct, frozen=True):
     paddle: str
     results: tuple[CheckResult, ...]
     absent: tuple[str, ...] = ()
+    machine: str = ""
 
     @property
     def failed(self) -> bool:

@@ -34,6 +34,11 @@ class House:
         return Path(os.environ.get("FORKLIFT_CACHE_DIR") or self.root / ".cache")
 
     @property
+    def bytecode(self) -> Path:
+        """Where every Python process keeps what it compiled (PYTHONPYCACHEPREFIX)."""
+        return self.cache / "bytecode"
+
+    @property
     def out(self) -> Path:
         return Path(os.environ.get("FORKLIFT_OUT_DIR") or self.root / "out")
 

@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from forklift import base as bases
 from forklift import branch as branches
-from forklift import cache, changes, environment, gpu, shell, workspace
+from forklift import cache, environment, gpu, shell, workspace
 from forklift.checks import KINDS
 from forklift.errors import ForkliftError, Reason
 from forklift.model import BaseKind, BaseTree, Change, CheckResult, CheckSpec, FeatureBranch, Outcome, Report, Workspace
 from forklift.paths import House
 
 Listener = Callable[[CheckResult], None]
+Finisher = Callable[[Report, FeatureBranch | None], Report]
+
+
+class Budget:
+    """The time that a whole run may take (FORKLIFT_BUDGET_S).
+
+    Changes in `first` always run. A check of any other change starts only if it is expected to end in time, judged by its cost in
+    change.toml and by how much slower than that this machine has been so far.
+    """
+
+    def __init__(self, end: float, first: frozenset[str], clock: Callable[[], float] = time.time) -> None:
+        self._end, self.first, self._clock = end, first, clock
+        self._cost = self._taken = 0.0
+        self._lock = threading.Lock()
+
+    def allows(self, change_id: str, spec: CheckSpec) -> bool:
+        slower = max(1.0, self._taken / self._cost) if self._cost else 1.0
+        return change_id in self.first or self._clock() + spec.cost_s * slower < self._end
+
+    def took(self, spec: CheckSpec, seconds: float) -> None:
+        with self._lock:
+            self._cost, self._taken = self._cost + spec.cost_s, self._taken + seconds
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +51,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     use_cache: bool = True
     only: tuple[str, ...] = ()
     reference: Path | None = None
+    budget: Budget | None = None
 
 
 def build(house: House, change: Change, options: Options) -> tuple[FeatureBranch, CheckResult]:
@@ -43,52 +67,97 @@ def build(house: House, change: Change, options: Options) -> tuple[FeatureBranch
     return branch, CheckResult(change.id, "base", "base", Outcome.PASSED, what, seconds, details=details)
 
 
-def run(house: House, change: Change, options: Options, tell: Listener) -> tuple[Report, FeatureBranch | None]:
-    """Build the branch and run its checks, longest first. A failure of one never stops the others."""
-    stage = "base"
-    try:
-        branch, line = build(house, change, options)
-        tell(line)
-        stage = "setup"
-        results = [line, *_checks(house, branch, options, tell)]
-    except ForkliftError as problem:
-        other = Reason.BASE_MISSING if stage == "base" else Reason.ENV_FAILED
-        line = CheckResult(change.id, stage, stage, Outcome.ERROR, problem.what, 0.0, problem.reason or other,
-            {"facts": dict(problem.facts), "next": problem.next_step},
-        )  # fmt: skip
-        tell(line)
-        return Report(change.id, change.suite.name, options.base or "", "", "", options.paddle, (line,)), None
-    base = branch.base
-    report = Report(
-        change.id, change.suite.name, base.label, base.commit, branch.head, options.paddle, tuple(results), branch.absent
-    )
-    return report, branch
+class _Run:
+    """One change on its way through the queue: what is known of it, and which of its checks are not done."""
+
+    def __init__(self, change: Change, options: Options) -> None:
+        self.change = change
+        self.specs = sorted(_chosen(change, options), key=lambda spec: -spec.cost_s)
+        self.lines: list[CheckResult] = []
+        self.results: dict[str, CheckResult] = {}
+        self.branch: FeatureBranch | None = None
+        self.place: Workspace | None = None
+        self._lock = threading.Lock()
+
+    def add(self, spec: CheckSpec, result: CheckResult) -> bool:
+        """True for the result that was the last one missing."""
+        with self._lock:
+            self.results[spec.label] = result
+            return len(self.results) == len(self.specs)
+
+    def report(self, options: Options) -> Report:
+        if self.branch is None:
+            return Report(self.change.id, self.change.suite.name, options.base or "", "", "", options.paddle, tuple(self.lines))
+        base, done = self.branch.base, self.results
+        rows = (*self.lines, *(done[spec.label] for spec in self.change.file.checks if spec.label in done))
+        return Report(
+            self.change.id,
+            self.change.suite.name,
+            base.label,
+            base.commit,
+            self.branch.head,
+            options.paddle,
+            rows,
+            self.branch.absent,
+            environment.machine(),
+        )
 
 
-def _checks(house: House, branch: FeatureBranch, options: Options, tell: Listener) -> list[CheckResult]:
-    specs = sorted(_chosen(branch.change, options), key=lambda spec: -spec.cost_s)
-    if not specs:
-        return []
-    place, left_out = _workspace(house, branch, options)
-    lines = [_incomplete(branch, left_out)] if left_out else []
-    for line in lines:
-        tell(line)
+def run(house: House, rows: list[Change], options: Options, tell: Listener, finished: Finisher) -> list[Report]:
+    """One queue over all changes: while checks run, the next change gets its base, branch, environment and work tree.
 
-    def one(spec: CheckSpec) -> CheckResult:
+    Within a change the longest check comes first. Benchmarks measure nothing while others run: they come last, alone, with all
+    cores. `finished` gets each change as soon as its last result is there. A failure never stops what follows.
+    """
+    runs = [_Run(change, options) for change in rows]
+    reports: dict[str, Report] = {}
+
+    def close(run: _Run) -> None:
+        reports[run.change.id] = finished(run.report(options), run.branch)
+
+    def jobs() -> Iterator[tuple[_Run, CheckSpec]]:
+        for run in runs:
+            _prepare(house, run, options, tell)
+            if not run.specs:
+                close(run)
+            yield from ((run, spec) for spec in run.specs if spec.kind != "benchmark")
+
+    def one(job: tuple[_Run, CheckSpec], threads: int = 0) -> None:
+        run, spec = job
+        assert run.place is not None
+        place = msgspec.structs.replace(run.place, threads=threads) if threads else run.place
         result = _one(house, place, spec, options)
         tell(result)
-        return result
+        if run.add(spec, result):
+            close(run)
 
-    def alone(spec: CheckSpec) -> CheckResult:
-        result = _one(house, msgspec.structs.replace(place, threads=shell.cores()), spec, options)
-        tell(result)
-        return result
+    shell.in_threads(options.jobs, one, jobs())
+    for run in runs:
+        for spec in run.specs:
+            if spec.kind == "benchmark":
+                one((run, spec), shell.cores())
+    return [reports[change.id] for change in rows]
 
-    # a benchmark measures nothing while others run: it comes last, alone, with all cores
-    side_by_side = [spec for spec in specs if spec.kind != "benchmark"]
-    results = [*shell.in_threads(options.jobs, one, side_by_side), *map(alone, (s for s in specs if s.kind == "benchmark"))]
-    done = {result.check: result for result in results}
-    return lines + [done[spec.label] for spec in branch.change.file.checks if spec.label in done]
+
+def _prepare(house: House, run: _Run, options: Options, tell: Listener) -> None:
+    """Branch and work tree; what goes wrong is the change's one result, and it runs no check."""
+    stage = "base"
+    try:
+        run.branch, line = build(house, run.change, options)
+        run.lines.append(line)
+        tell(line)
+        stage = "setup"
+        if run.specs:
+            run.place, left_out = _workspace(house, run.branch, options)
+            if left_out:
+                run.lines.append(_incomplete(run.branch, left_out))
+                tell(run.lines[-1])
+    except ForkliftError as problem:
+        other = Reason.BASE_MISSING if stage == "base" else Reason.ENV_FAILED
+        details = {"facts": dict(problem.facts), "next": problem.next_step}
+        line = CheckResult(run.change.id, stage, stage, Outcome.ERROR, problem.what, 0.0, problem.reason or other, details)
+        tell(line)
+        run.branch, run.specs, run.lines = None, [], [line]
 
 
 def _incomplete(branch: FeatureBranch, left_out: list[str]) -> CheckResult:
@@ -129,6 +198,11 @@ def _one(house: House, place: Workspace, spec: CheckSpec, options: Options) -> C
     stored = cache.load(house, key) if options.use_cache else None
     if stored is not None:
         return stored
+    budget = options.budget
+    if budget is not None and not budget.allows(name, spec):
+        return CheckResult(
+            name, spec.label, spec.kind, Outcome.SKIPPED, "the run's time was up (FORKLIFT_BUDGET_S)", 0.0, Reason.OUT_OF_TIME
+        )
     try:
         result = KINDS[spec.kind](place, spec)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as odd:
@@ -136,6 +210,8 @@ def _one(house: House, place: Workspace, spec: CheckSpec, options: Options) -> C
         details = {"facts": facts, "next": "compare what the script wrote with docs/check-scripts.md"}
         text = "the script's output has not the form of its kind"
         return CheckResult(name, spec.label, spec.kind, Outcome.ERROR, text, 0.0, Reason.SCRIPT_FAILED, details)
+    if budget is not None:
+        budget.took(spec, result.seconds)
     cache.store(house, key, result)
     return result
 
@@ -148,9 +224,3 @@ def _skip(base: BaseTree, spec: CheckSpec, paddle: str) -> tuple[Reason, str] | 
     if paddle != "gpu" and paddle not in spec.paddle:
         return Reason.OTHER_PADDLE, f"not run on paddle {paddle}; change.toml names {', '.join(spec.paddle)}"
     return None
-
-
-def all_changes(house: House, ids: list[str]) -> list[Change]:
-    """The named changes, costliest first, so that the long ones do not come last."""
-    rows = changes.select(house, ids)
-    return sorted(rows, key=lambda change: -sum(spec.cost_s for spec in change.file.checks))

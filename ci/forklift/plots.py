@@ -13,12 +13,11 @@ _BARS = "▁▂▃▄▅▆▇█"
 def losses(target: Path, runs: dict[str, Any], title: str) -> None:
     """Loss of every mode over the steps, and below it the relative difference from dygraph (log scale)."""
     # imported here: it takes longer than most commands
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (above, below) = pyplot.subplots(2, 1, sharex=True, figsize=(7, 5.5), height_ratios=(3, 2))
+    # no pyplot: it keeps figures in one place for all threads
+    figure = Figure(figsize=(7, 5.5))
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     reference = runs["dygraph"]["losses"]
     for (mode, run), style in zip(runs.items(), ("-", "--", ":"), strict=False):
         steps = range(1, len(run["losses"]) + 1)
@@ -37,7 +36,6 @@ def losses(target: Path, runs: dict[str, Any], title: str) -> None:
         axis.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(target, dpi=120)
-    pyplot.close(figure)
 
 
 def sparkline(values: Sequence[float | None], width: int = 16) -> str:

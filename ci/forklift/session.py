@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from filelock import FileLock
 
-from forklift import bundle, changes, environment, guard, pipeline, shell, status, suites, sweep_list, worktree
+from forklift import bundle, changes, environment, guard, landed, pipeline, shell, status, suites, sweep_list, worktree
 from forklift import sweep as sweeps
 from forklift import workspace as workspaces
 from forklift.console import Console
@@ -32,24 +34,48 @@ def options(
 def run(
     ids: list[str], chosen: pipeline.Options, console: Console, record: bool, bundled: bool = True
 ) -> list[tuple[Report, Path | None]]:
-    """Run each change (all where `ids` is empty); one that fails never stops the next."""
+    """Run the changes (all where `ids` is empty) through one queue; one that fails never stops the others."""
     here = house()
-    done = []
-    rows = pipeline.all_changes(here, ids)
+    rows, chosen = _in_order(here, changes.select(here, ids), chosen)
     _refuse_unknown_checks(rows, chosen)
     _refuse_unknown_paddle(rows, chosen)
-    for change in rows:
-        with guard.only_run(here, change.id), console.progress(change.id, len(change.file.checks) + 1):
-            report, built = pipeline.run(here, change, chosen, console.result)
-            report, target = _bundled(here, built, report, console) if bundled and built else (report, None)
+    bundles: dict[str, Path | None] = {}
+
+    def finished(report: Report, built: FeatureBranch | None) -> Report:
+        report, target = _bundled(here, built, report, console) if bundled and built else (report, None)
         if record and built:
-            status.record(change, report, built.base.kind)
+            status.record(built.change, report, built.base.kind)
         if target and built:
-            console.say(
-                f"{change.id}: bundle in {_short(here, target)}, branch {change.file.branch} in {_short(here, built.base.git_dir)}"
-            )
-        done.append((report, target))
-    return done
+            name, repository = built.change.file.branch, _short(here, built.base.git_dir)
+            console.say(f"{report.change}: bundle in {_short(here, target)}, branch {name} in {repository}")
+        bundles[report.change] = target
+        return report
+
+    with contextlib.ExitStack() as stack:
+        for change in rows:
+            stack.enter_context(guard.only_run(here, change.id))
+        stack.enter_context(console.progress(_title(rows), sum(len(change.file.checks) + 1 for change in rows)))
+        reports = pipeline.run(here, rows, chosen, console.result, finished)
+    return [(report, bundles[report.change]) for report in reports]
+
+
+def _title(rows: list[Change]) -> str:
+    return rows[0].id if len(rows) == 1 else f"{len(rows)} changes"
+
+
+def _in_order(here: House, rows: list[Change], chosen: pipeline.Options) -> tuple[list[Change], pipeline.Options]:
+    """The costliest change first. With FORKLIFT_BUDGET_S, those that differ from the last landed state come before all others, and
+    these follow in an order that turns with the commit, so that what did not fit this time comes first another time."""
+    rows = sorted(rows, key=lambda change: -sum(spec.cost_s for spec in change.file.checks))
+    budget = os.environ.get("FORKLIFT_BUDGET_S")
+    if not budget:
+        return rows, chosen
+    first = landed.differing(here, [change.id for change in rows])
+    others = [change for change in rows if change.id not in first]
+    turn = landed.number(here) % max(1, len(others))
+    end = float(os.environ.get("FORKLIFT_STARTED") or time.time()) + float(budget)
+    chosen = msgspec.structs.replace(chosen, budget=pipeline.Budget(end, frozenset(first)))
+    return [*(change for change in rows if change.id in first), *others[turn:], *others[:turn]], chosen
 
 
 def _bundled(here: House, built: FeatureBranch, report: Report, console: Console) -> tuple[Report, Path | None]:

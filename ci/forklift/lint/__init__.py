@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from forklift import shell
 from forklift.lint import edits, manifest, overlay, project
 from forklift.model import Change
 from forklift.paths import House
@@ -48,12 +49,12 @@ PROJECT_RULES: dict[str, Callable[[House], Iterable[str]]] = {
 
 def run(house: House, rows: list[Change], whole_project: bool = True) -> list[Problem]:
     """All rules over the given changes, and the project's own."""
-    found = [
-        Problem(rule, change.id, text)
-        for change in rows
-        for rule, function in CHANGE_RULES.items()
-        for text in function(house, change)
-    ]
+
+    def of_change(change: Change) -> list[Problem]:
+        return [Problem(rule, change.id, text) for rule, function in CHANGE_RULES.items() for text in function(house, change)]
+
+    # side by side: the formatters are processes of their own
+    found = [problem for problems in shell.in_threads(shell.cores(), of_change, rows) for problem in problems]
     if whole_project:
         found += [Problem(rule, "project", text) for rule, function in PROJECT_RULES.items() for text in function(house)]
     return found

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import json
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from forklift import changes, shell
@@ -45,15 +48,33 @@ def copyright_header(house: House, change: Change) -> Iterator[str]:
 
 def formatted(house: House, change: Change) -> Iterator[str]:
     """The suite's own formatter has nothing to change."""
-    files = [str(path) for path in _python(change)]
-    if not files:
-        return
     bin_directory = Path(sys.executable).parent
     for words in change.suite.formatter.check:
+        marks = {_formatted_mark(house, change, words, path): path for path in _python(change)}
+        files = [str(path) for mark, path in marks.items() if not mark.is_file()]
+        if not files:
+            continue
         done = shell.run([bin_directory / words[0], *words[1:], *files], check=False)
+        if done.status == 0 and not done.stdout.strip():
+            for mark in marks:
+                mark.parent.mkdir(parents=True, exist_ok=True)
+                mark.touch()
         if done.status != 0 or (words[0] == "yapf" and done.stdout.strip()):
             first = next((line for line in done.stdout.splitlines() if line.startswith(("---", "+++", "would"))), done.tail)
             yield f"{words[0]} would change the overlay: {first.replace(str(change.overlay) + '/', '')}"
+
+
+def _formatted_mark(house: House, change: Change, words: list[str], path: Path) -> Path:
+    """There where this content at this path passed this formatter before: yapf takes a second for each large file."""
+    name = json.dumps([words, str(path.relative_to(change.directory)), change.suite.short]).encode()
+    digest = hashlib.sha256(_harness_lock(house) + name + b"\0" + path.read_bytes())
+    return house.cache / "formatted" / digest.hexdigest()
+
+
+@cache
+def _harness_lock(house: House) -> bytes:
+    lock = house.locks / "harness.txt"
+    return lock.read_bytes() if lock.is_file() else b""
 
 
 def not_a_patch(house: House, change: Change) -> Iterator[str]:

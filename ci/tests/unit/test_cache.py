@@ -114,3 +114,24 @@ def test_a_result_whose_picture_is_gone_is_measured_again(house, tmp_path):
 def test_half_a_result_is_none(house):
     put(house.cache / "results" / "k.json", '{"change": "toy-lin')
     assert cache.load(house.house, "k") is None
+
+
+def test_a_row_of_a_sweep_and_its_packages_are_part_of_the_key(house):
+    manifest = house.root / "patches" / "toy" / "linear" / "change.toml"
+    put(manifest.parent / "models.toml", '[[row]]\nid = "a"\n')
+    put(manifest.parent / "packages.txt", "a==1\n")
+    put(manifest, manifest.read_text() + '[sweep]\nscript = "checks/m.py"\nci_rows = ["a"]\npackages = "packages.txt"\n')
+    keys = [key(house)]
+    put(manifest.parent / "models.toml", '[[row]]\nid = "a"\nlr = 0.1\n')
+    keys.append(key(house))
+    put(manifest.parent / "packages.txt", "a==2\n")
+    keys.append(key(house))
+    assert len(set(keys)) == 3
+
+
+def test_another_setting_of_the_cpu_is_another_key(house, monkeypatch):
+    from forklift import environment
+
+    before = key(house)
+    monkeypatch.setattr(environment, "cpu_settings", lambda: {"MKL_DEBUG_CPU_TYPE": "4"})
+    assert key(house) != before
