@@ -6,6 +6,7 @@
 - verdict: what is right in the Game of 24, on the stored cases of the official test_output and on seeded random expressions
   against sympy.simplify, which the official code uses.
 - parse: how answers become values, votes, comparisons and numbers, and the sha256 of prompts.
+- chat: what --parse lenient reads of 200 answers in the manner of ten chat models.
 - tokens: SmolLM2's tokenizer against HuggingFace tokenizers.
 - forward, next_token: SmolLM2-135M-Instruct as PaddleNLP's LLaMA against a plain numpy model that reads the same GGUF file in
   its own layout (neighbours are rotated), in float64.
@@ -164,6 +165,31 @@ def parsing(recorder, tasks, stored):
         add("parse", "prompt." + name, code(made), raw([case["sha256"] for case in stored[name + "_prompt"]]))
 
 
+def chat(recorder, cases):
+    """Whether each answer in the manner of a chat model is read as it must be."""
+    from paddlenlp.experimental.agents.tree_of_thoughts import reading
+
+    words = create_task("crosswords", "en", "lenient", puzzles=[])
+
+    def read(kind, given, text):
+        if kind == "moves":
+            return reading.moves(text, reading.numbers_of(given))
+        if kind == "expression":
+            return (reading.expression(text, given.split()) or "").replace(" ", "")
+        if kind == "words":
+            return [word for word, _ in words._listed(text)]
+        return getattr(reading, kind)(text)
+
+    for manner in sorted({case[0] for case in cases}):
+        got, own = [], [case[1:] for case in cases if case[0] == manner]
+        for kind, given, text, want in own:
+            want = (want or "").replace(" ", "") if kind == "expression" else want
+            got.append(read(kind, given, text) == want)
+            if not got[-1]:
+                print("%s, %s: %r is read as %r" % (manner, kind, text, read(kind, given, text)))
+        recorder.add("chat", manner, np.array(got), np.ones(len(own), bool))
+
+
 # ---------------------------------------------------------------------- the language model
 
 
@@ -254,6 +280,7 @@ def main():
     replay_runs(recorder, tasks, read(args.reference, "bfs_transcripts.json")["runs"])
     verdicts(recorder, tasks["game24"], read(args.reference, "game24_test_output.json")["cases"])
     parsing(recorder, tasks, read(args.reference, "unwrap_cases.json"))
+    chat(recorder, read(args.reference, "chat_answers.json"))
     language_model(recorder, read(args.reference, "smollm2_tokens.json"))
     recorder.write()
 

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 from pipelines.agents.agent_step import AgentStep
@@ -21,6 +22,8 @@ from pipelines.agents.base import Agent
 from pipelines.nodes import PromptNode
 from pipelines.nodes.prompt.prompt_template import PromptTemplate
 from pipelines.schema import Answer
+
+logger = logging.getLogger(__name__)
 
 TEMPLATE = PromptTemplate("tree-of-thoughts", prompt_text="{query}")
 
@@ -175,7 +178,8 @@ class TreeOfThoughtsAgent(Agent):
         :param max_steps: Not used; how long the search is belongs to its settings.
         :param params: Not used; there are no tools.
         :return: A dictionary with `query`, `answers` (the states that were kept last, best first; the whole path is in
-        `meta`), `transcript` and `usage` (requests, answers and tokens).
+        `meta`), `transcript`, `usage` (requests, answers and tokens) and `trouble` (why there is no answer: the model
+        refuses the query, or nothing could be read of what it said; else "").
         """
         return self.run_batch([query], max_steps, params)[0]
 
@@ -196,6 +200,13 @@ class TreeOfThoughtsAgent(Agent):
 
     def _finish(self, query: str, result) -> Dict[str, Union[str, List[Answer]]]:
         step = self.create_agent_step()
+        if isinstance(result, Exception):  # the model refuses this query
+            self.callback_manager.on_agent_finish(step)
+            logger.warning("%s", result)
+            answers, usage = [Answer(answer="", type="generative")], result.usage.as_dict()
+            return {"query": query, "answers": answers, "transcript": "", "usage": usage, "trouble": str(result)}
+        if result.unread:
+            logger.warning("%s", result.unread)
         for text in self._levels(result):
             step = step.create_next_step([text])
             self.callback_manager.on_agent_step(step)
@@ -214,6 +225,7 @@ class TreeOfThoughtsAgent(Agent):
             "answers": answers or [Answer(answer="", type="generative")],
             "transcript": step.transcript,
             "usage": result.usage.as_dict(),
+            "trouble": result.unread,
         }
 
     @staticmethod

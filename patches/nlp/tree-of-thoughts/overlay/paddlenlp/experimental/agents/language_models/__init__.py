@@ -12,7 +12,17 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-from .base import PRICES, Completion, LanguageModel, LanguageModelError, Price, Request, Usage, merge_requests
+from .base import (
+    PRICES,
+    Completion,
+    LanguageModel,
+    LanguageModelError,
+    Price,
+    RefusedError,
+    Request,
+    Usage,
+    merge_requests,
+)
 from .cache import CachedModel
 from .endpoint import EndpointModel
 from .gguf_llama import convert_gguf

@@ -26,14 +26,44 @@ __all__ = [
     "Merged",
     "PRICES",
     "Price",
+    "RefusedError",
     "Request",
     "Usage",
     "merge_requests",
+    "well_formed",
 ]
 
 
 class LanguageModelError(RuntimeError):
-    """A language model could not answer. The message says which model, why, and what to do."""
+    """A language model could not answer. The message says which model, why, and what to do.
+
+    Args:
+        message (str): See above.
+        answered (dict, optional): What had been answered before, :class:`Completion` by the place of its request in the
+            batch, perhaps with fewer texts than were asked for. A cache keeps it. Default: nothing.
+    """
+
+    def __init__(self, message: str, answered: Optional[Dict[int, "Completion"]] = None):
+        super().__init__(message)
+        self.answered = dict(answered or {})
+
+
+class RefusedError(LanguageModelError):
+    """The model refuses one request (content filter, too long, ...); others may be answered.
+
+    ``usage`` is what was spent before, where that is known.
+    """
+
+    usage: Optional["Usage"] = None
+
+
+def well_formed(text: str) -> str:
+    """`text` as it can be stored: halves of a surrogate pair are joined, and a lone one becomes U+FFFD."""
+    try:
+        text.encode("utf-8")
+        return text
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 @dataclass(frozen=True)
@@ -65,6 +95,7 @@ class Request:
         stop = self.stop
         stop = () if stop is None else (stop,) if isinstance(stop, str) else tuple(stop)
         object.__setattr__(self, "stop", stop)
+        object.__setattr__(self, "prompt", well_formed(self.prompt))
         if self.n < 1:
             raise ValueError("Request.n is {}, it must be at least 1".format(self.n))
         if self.max_tokens < 1:
@@ -95,11 +126,13 @@ class Completion:
     """The answers to one request.
 
     Args:
-        texts (list of str): ``n`` answers, without the stop string.
+        texts (list of str): ``n`` answers, without the stop string; none if the request was refused.
         prompt_tokens (int): Tokens of the prompt that were paid for (once for all answers).
         completion_tokens (int): Tokens of all answers together that were paid for.
         cached (int): How many of the answers (the first ones) came from a cache and cost nothing.
-        sent (int): How many requests went out to the model: 0 if a cache or another request of the batch served it.
+        sent (int): How many requests went out to the model, repeated ones too: 0 if a cache or another request of the
+            batch served it.
+        refused (str): Why the model refuses this request; "" if it was answered.
     """
 
     texts: List[str]
@@ -107,6 +140,10 @@ class Completion:
     completion_tokens: int = 0
     cached: int = 0
     sent: int = 1
+    refused: str = ""
+
+    def __post_init__(self):
+        self.texts = [well_formed(text) for text in self.texts]
 
 
 class Price(NamedTuple):
@@ -122,7 +159,7 @@ PRICES: Dict[str, Price] = {"gpt-4": Price(0.03, 0.06), "gpt-3.5-turbo": Price(0
 
 @dataclass
 class Usage:
-    """A running account: ``requests`` that the agent made, ``sent`` of them to the model, their answers and tokens.
+    """A running account: ``requests`` that the agent made, how many were ``sent``, and ``refused``; answers and tokens.
 
     Add to it with :meth:`add`, join two accounts with ``+``.
     """
@@ -133,6 +170,7 @@ class Usage:
     cached_choices: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    refused: int = 0
 
     def add(self, completion: Completion) -> None:
         """Count the completion of one request."""
@@ -142,6 +180,7 @@ class Usage:
         self.cached_choices += completion.cached
         self.prompt_tokens += completion.prompt_tokens
         self.completion_tokens += completion.completion_tokens
+        self.refused += bool(completion.refused)
 
     def __add__(self, other: "Usage") -> "Usage":
         mine, theirs = asdict(self), asdict(other)
@@ -168,15 +207,23 @@ class LanguageModel(ABC):
 
     @abstractmethod
     def complete(self, requests: Sequence[Request]) -> List[Completion]:
-        """Answer all requests, in their order.
+        """Answer all requests, in their order. A request that the model refuses has a completion that says so.
 
         Raises:
-            LanguageModelError: The model cannot answer; nothing of the batch is returned.
+            LanguageModelError: The model cannot answer the batch; the error holds what it had answered.
         """
 
     def ask(self, prompt: str, **options: Union[int, float, str, Tuple[str, ...], None]) -> List[str]:
-        """The answers to a single prompt; ``options`` are the fields of :class:`Request`."""
-        return self.complete([Request(prompt, **options)])[0].texts
+        """The answers to a single prompt; ``options`` are the fields of :class:`Request`.
+
+        Raises:
+            RefusedError: The model refuses the prompt.
+            LanguageModelError: The model cannot answer.
+        """
+        (completion,) = self.complete([Request(prompt, **options)])
+        if completion.refused:
+            raise RefusedError(completion.refused)
+        return completion.texts
 
     def close(self) -> None:
         """Free what the model holds (threads, files). Calling it twice is harmless."""
@@ -200,7 +247,7 @@ class Merged:
         parts, charged = [], set()
         for group, start, n in self._place:
             whole = completions[group]
-            if len(whole.texts) != self.requests[group].n:
+            if not whole.refused and len(whole.texts) != self.requests[group].n:
                 raise LanguageModelError(
                     "the model gave {} answers where {} were asked for: {!r}".format(
                         len(whole.texts), self.requests[group].n, self.requests[group].prompt[-80:]
@@ -208,6 +255,7 @@ class Merged:
                 )
             # Cached answers are the first ones of a completion.
             part = Completion(whole.texts[start : start + n], cached=min(n, max(0, whole.cached - start)), sent=0)
+            part.refused = whole.refused
             if group not in charged:
                 part.prompt_tokens, part.completion_tokens = whole.prompt_tokens, whole.completion_tokens
                 part.sent = whole.sent

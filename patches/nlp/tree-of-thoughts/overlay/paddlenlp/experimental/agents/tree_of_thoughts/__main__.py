@@ -98,7 +98,8 @@ def _run(args: argparse.Namespace) -> int:
         model = CachedModel(model, args.prompt_cache)
     with model:
         try:
-            evaluate(task, model, config, range(start, end, args.stride or standard.step), args.output, args.in_flight)
+            puzzles = range(start, end, args.stride or standard.step)
+            evaluate(task, model, config, puzzles, args.output, args.in_flight, stop_unread=not args.go_on)
         except KeyboardInterrupt:
             print("stopped; the same command goes on from {}".format(args.output), file=sys.stderr)
             return 130
@@ -147,7 +148,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--end", type=int, default=None, help="one after the last puzzle (default: the paper's)")
     run.add_argument("--stride", type=int, default=None, help="every how many-th (default: the paper's)")
     run.add_argument("--output", required=True, help="log (JSON lines); an existing one is gone on with")
-    run.add_argument("--prompt_cache", default=None, help="file that keeps all answers; share it between runs")
+    run.add_argument("--prompt_cache", default=None, help="SQLite file that keeps all answers; runs may share it")
+    run.add_argument(
+        "--go_on", action="store_true", help="even if nothing can be read of the answers to the first puzzle"
+    )
     run.add_argument("--in_flight", type=int, default=1, help="puzzles searched at once")
     run.add_argument("--seed", type=int, default=0, help="of the model in process and of the oracle")
     run.add_argument("--backend", choices=["paddlenlp", "endpoint", "oracle"], default="paddlenlp")

@@ -36,6 +36,9 @@ TOKEN = re.compile(r"\s*(?:(\d+)|(sqrt)|(\*\*|//|[-+*/%^()!]))")
 LARGEST_EXPONENT = 1000
 LARGEST_FACTORIAL = 200
 DEEPEST = 50  # nested parentheses and signs
+# Bounds of time and memory: of the text, and of numerator and denominator. 200! has 1246 bits.
+LONGEST = 1000
+LARGEST_BITS = 8192
 
 
 class _Parser:
@@ -49,6 +52,8 @@ class _Parser:
     @staticmethod
     def _tokens(text: str) -> List[str]:
         tokens, position, text = [], 0, text.strip()
+        if len(text) > LONGEST:
+            raise ValueError("the expression is too long")
         while position < len(text):
             match = TOKEN.match(text, position)
             if match is None:
@@ -132,7 +137,20 @@ def _decimal(value: Number) -> Decimal:
     return value if isinstance(value, Decimal) else Decimal(value.numerator) / Decimal(value.denominator)
 
 
+def _bounded(value: Number) -> Number:
+    if (
+        isinstance(value, Fraction)
+        and max(value.numerator.bit_length(), value.denominator.bit_length()) > LARGEST_BITS
+    ):
+        raise ValueError("the number is too large")
+    return value
+
+
 def _apply(sign: str, a: Number, b: Number) -> Number:
+    return _bounded(_combined(sign, a, b))
+
+
+def _combined(sign: str, a: Number, b: Number) -> Number:
     if sign in ("/", "//", "%") and b == 0:
         raise ValueError("division by zero")
     if sign == "**":
@@ -161,9 +179,12 @@ def _raise(a: Number, b: Number) -> Number:
         raise ValueError("division by zero")
     if isinstance(a, Fraction) and isinstance(b, Fraction):
         if b.denominator == 1:
+            bits = max(a.numerator.bit_length(), a.denominator.bit_length()) - 1
+            if bits * abs(b) > LARGEST_BITS:  # told before it is computed
+                raise ValueError("the number is too large")
             return a ** int(b)
         if b.denominator == 2 and a >= 0:
-            return _root(a) ** int(b.numerator)
+            return _combined("**", _root(a), Fraction(b.numerator))
     if a < 0:
         raise ValueError("the power is not real")
     return _decimal(a) ** _decimal(b)

@@ -23,15 +23,18 @@ import time
 from dataclasses import asdict
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from ..language_models.base import LanguageModel, Price, Usage
+from ..language_models.base import LanguageModel, LanguageModelError, Price, RefusedError, Usage
 from .search import SearchConfig, SearchResult, drive_all, search
 from .tasks.base import Task
 
-__all__ = ["LogError", "PRESETS", "PUZZLES", "evaluate", "preset", "read_log", "summarize"]
+__all__ = ["LogError", "PRESETS", "PUZZLES", "UnreadError", "evaluate", "preset", "read_log", "summarize"]
 
-FORMAT = 1
+FORMAT = 2
+# So many refused puzzles without one that was answered are no matter of the puzzles.
+MOST_REFUSED = 3
 
 # The settings of the paper's experiments (sections 4.1 to 4.3 and the scripts of the official repository).
 PRESETS: Dict[Tuple[str, str], Dict[str, Any]] = {
@@ -50,6 +53,10 @@ PRESETS: Dict[Tuple[str, str], Dict[str, Any]] = {
 }
 # The puzzles the paper evaluates.
 PUZZLES = {"game24": range(900, 1000), "text": range(0, 100), "crosswords": range(0, 100, 5)}
+
+
+class UnreadError(LanguageModelError):
+    """Nothing of the answers to the first puzzle could be read. The message shows one and says what to do."""
 
 
 class LogError(RuntimeError):
@@ -83,7 +90,19 @@ class _Log:
         self.path = path
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         self.records: Dict[int, Dict[str, Any]] = {}
-        header = {"format": FORMAT, "settings": settings}
+        self._lock = FileLock(path + ".lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise LogError("another process writes {}. Give another --output, or wait for it.".format(path))
+        try:
+            self._open(path, {"format": FORMAT, "settings": settings})
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self, path: str, header: Dict[str, Any]) -> None:
+        settings = header["settings"]
         if os.path.exists(path) and _drop_torn_line(path):
             there, self.records = _parse(path)
             changed = [
@@ -112,6 +131,7 @@ class _Log:
 
     def close(self) -> None:
         self._stream.close()
+        self._lock.release()
 
 
 def _drop_torn_line(path: str) -> bool:
@@ -167,15 +187,35 @@ def _solve(task: Task, index: int, config: SearchConfig, values: Dict[str, float
                 completions = yield requests
                 for completion in completions:
                     scoring.add(completion)
+                    if completion.refused:
+                        error = RefusedError(completion.refused)
+                        error.usage = result.usage + scoring
+                        raise error
                 requests = dialogue.send(completions)
         except StopIteration as stop:
             scores.append(stop.value)
     return result, scores, scoring
 
 
+def _refused(task: Task, index: int, error: RefusedError, seconds: float) -> Dict[str, Any]:
+    return {
+        "index": index,
+        "input": task.input(index),
+        "refused": str(error),
+        "outputs": [],
+        "scores": [],
+        "usage": (error.usage or Usage(refused=1)).as_dict(),
+        "finished_after_s": round(seconds, 3),
+        "steps": [],
+        "nodes": [],
+    }
+
+
 def _record(task: Task, index: int, result: SearchResult, scores: List[Dict], scoring: Usage, seconds: float) -> Dict:
     return {
         "index": index,
+        "refused": "",
+        "unread": result.unread,
         "input": task.input(index),
         "outputs": result.outputs,
         "scores": scores,
@@ -195,6 +235,7 @@ def evaluate(
     log: str,
     in_flight: int = 1,
     progress: bool = True,
+    stop_unread: bool = True,
 ) -> List[Dict[str, Any]]:
     """Search puzzles that are not in the log yet, and append each to it when it is done.
 
@@ -207,13 +248,16 @@ def evaluate(
         log (str): A JSON-lines file, made if needed, resumed if it is of the same task, prompts, model and settings.
         in_flight (int): Puzzles that are searched at once; their requests become one batch. Default: 1.
         progress (bool): Show a progress bar. Default: True.
+        stop_unread (bool): Stop if nothing can be read of the answers to the first puzzle. Default: True.
 
     Returns:
-        list of dict: The records of `indices`, in their order.
+        list of dict: The records of `indices`, in their order. A puzzle that the model refuses has "refused", the reason, and
+        no output; it is not asked again.
 
     Raises:
-        LogError: The log belongs to another run.
-        LanguageModelError: The model gave up; the log keeps what was finished.
+        LogError: The log belongs to another run, or another process writes it.
+        UnreadError: Nothing could be read of the answers to the first puzzle.
+        LanguageModelError: The model gave up, or refuses every puzzle; the log keeps what was finished.
     """
     indices = list(indices)
     for index in indices:
@@ -230,14 +274,38 @@ def evaluate(
         with bar:
             start = time.perf_counter()
             dialogues = ((index, _solve(task, index, config, values)) for index in todo)
-            for index, (result, scores, scoring) in drive_all(dialogues, model, in_flight):
-                book.append(_record(task, index, result, scores, scoring, time.perf_counter() - start))
+            for index, found in drive_all(dialogues, model, in_flight):
+                seconds = time.perf_counter() - start
+                if isinstance(found, RefusedError):
+                    record = _refused(task, index, found, seconds)
+                else:
+                    record = _record(task, index, *found, seconds)
+                answered = [other for other in book.records.values() if not other["refused"]]
+                if stop_unread and not answered and record.get("unread"):
+                    raise UnreadError(
+                        "puzzle {}: {}. Try --parse lenient, other --prompts or another --prompt_format; --go_on goes on "
+                        "all the same.".format(index, record["unread"])
+                    )
+                book.append(record)
+                if record["refused"] and not answered and len(book.records) >= MOST_REFUSED:
+                    raise LanguageModelError(
+                        "the model refuses every puzzle, {} up to now. The last one: {}".format(
+                            len(book.records), record["refused"]
+                        )
+                    )
                 done = [book.records[i] for i in indices if i in book.records]
-                bar.set_postfix_str("r {:.3f}".format(sum(_best(record) for record in done) / len(done)))
+                bar.set_postfix_str(_so_far(done))
                 bar.update()
         return [book.records[index] for index in indices]
     finally:
         book.close()
+
+
+def _so_far(records: List[Dict[str, Any]]) -> str:
+    answered = [record for record in records if not record["refused"]]
+    text = "r {:.3f}".format(sum(map(_best, answered)) / len(answered)) if answered else "r -"
+    refused = len(records) - len(answered)
+    return text + (", {} refused".format(refused) if refused else "")
 
 
 def _best(record: Dict[str, Any]) -> float:
@@ -248,7 +316,8 @@ def summarize(records: List[Dict[str, Any]], price: Optional[Price] = None) -> D
     """Means over puzzles. Rewards are between 0 and 1 (Creative Writing: up to 10).
 
     Returns:
-        dict: "puzzles"; "mean" (of all outputs of a puzzle: what the paper gives for IO and CoT), "any" (the best output:
+        dict: "puzzles", those that were answered; "refused" and "unread", how many were not, and of how many nothing could be
+        read (they count as unsolved); "mean" (of all outputs of a puzzle: what the paper gives for IO and CoT), "any" (the best output:
         what it gives for ToT), "first" (the output ranked first); means of all other scores of the first outputs;
         "requests" and "sent" a puzzle; tokens and "cost" (None without a price) in total, without the scoring.
     """
@@ -257,10 +326,16 @@ def summarize(records: List[Dict[str, Any]], price: Optional[Price] = None) -> D
     usage = Usage()
     for record in records:
         usage = usage + Usage(**record["usage"])
+    refused = sum(bool(record.get("refused")) for record in records)
+    records = [record for record in records if not record.get("refused")]
+    if not records:
+        raise ValueError("the model refused all of the {} puzzles".format(refused))
     count = len(records)
     rewards = [[score["r"] for score in record["scores"]] or [0] for record in records]
     summary: Dict[str, Any] = {
         "puzzles": count,
+        "refused": refused,
+        "unread": sum(bool(record.get("unread")) for record in records),
         "mean": sum(sum(r) / len(r) for r in rewards) / count,
         "any": sum(max(r) for r in rewards) / count,
         "first": sum(r[0] for r in rewards) / count,

@@ -88,6 +88,7 @@ def _row(path: str, settings: Dict[str, Any], summary: Dict[str, Any]) -> List[s
     scale, unit = (1, "") if settings["task"] == "text" else (100, " %")
     cells = [path.replace("\\", "/").rsplit("/", 1)[-1], describe(settings["search"])]
     cells += [settings["model"].split("|")[0].replace("\n", " "), str(summary["puzzles"])]
+    cells[-1] += "".join(", {} {}".format(summary[name], name) for name in ("refused", "unread") if summary[name])
     cells += ["{:.1f}{}".format(scale * summary[name], unit) for name in ("mean", "any", "first")]
     cells += ["{:.1f}".format(summary[name]) for name in ("requests", "sent")]
     cells.append("{} / {}".format(summary["prompt_tokens"], summary["completion_tokens"]))

@@ -30,7 +30,7 @@ from typing import Any, Dict, Generator, Iterable, Iterator, List, Optional, Seq
 
 import numpy as np
 
-from ..language_models.base import Completion, LanguageModel, Request, Usage, merge_requests
+from ..language_models.base import Completion, LanguageModel, RefusedError, Request, Usage, merge_requests
 from .tasks.base import Task
 
 __all__ = [
@@ -145,12 +145,17 @@ class Node:
 
 @dataclass
 class SearchResult:
-    """`outputs` are the final states, best first; `steps` (breadth first) or `nodes` (depth first) say how."""
+    """`outputs` are the final states, best first; `steps` (breadth first) or `nodes` (depth first) say how. `unread` says
+    what could not be read of any answer ("" if something could), with an example."""
 
     outputs: List[str]
     usage: Usage
     steps: List[Step] = field(default_factory=list)
     nodes: List[Node] = field(default_factory=list)
+    unread: str = ""
+
+
+KINDS = {"proposals": "proposals", "judgement": "a judgement", "output": "a whole solution"}
 
 
 class _Search:
@@ -164,6 +169,9 @@ class _Search:
         self.values = values if values is not None and config.share_values else {}
         self.answers: Dict[str, List[str]] = {}
         self.usage = Usage()
+        # Answers that were read, and one that was not, by kind: "proposals", "judgement", "output".
+        self.was_read: Dict[str, int] = {}
+        self.was_not: Dict[str, str] = {}
 
     def ask(self, requests: List[Request]) -> Dialogue:
         if not requests:
@@ -171,7 +179,23 @@ class _Search:
         completions = yield requests
         for completion in completions:
             self.usage.add(completion)
+        refused = next((completion.refused for completion in completions if completion.refused), "")
+        if refused:
+            error = RefusedError(refused)
+            error.usage = self.usage
+            raise error
         return completions
+
+    def note(self, kind: str, text: str, understood: bool) -> None:
+        self.was_read[kind] = self.was_read.get(kind, 0) + understood
+        if not understood:
+            self.was_not.setdefault(kind, text)
+
+    def unread(self) -> str:
+        for kind, text in self.was_not.items():
+            if not self.was_read[kind]:
+                return "nothing could be read of any answer with {}, for example {!r}".format(KINDS[kind], text[:200])
+        return ""
 
     def judgement(self, prompt: str, n: int) -> Request:
         """A request that judges a state; puzzles that are searched at once may share its answers."""
@@ -191,6 +215,8 @@ class _Search:
         for parent, (y, completion) in enumerate(zip(frontier, completions)):
             for text in completion.texts:
                 new = task.proposals(self.x, y, text) if config.generate == "propose" else [y + text]
+                if config.generate == "propose":
+                    self.note("proposals", text, bool(new))
                 children += new
                 parents += [parent] * len(new)
         return children, parents
@@ -208,6 +234,8 @@ class _Search:
         n = self.config.n_evaluate
         completions = yield from self.ask([self.judgement(p, n) for p in unknown])
         for (prompt, y), completion in zip(unknown.items(), completions):
+            for text in completion.texts:
+                self.note("judgement", text, self.task.understood("judgement", text))
             self.values[prompt] = self.task.value(self.x, y, completion.texts)
         values, seen = [], set()
         for y in candidates:
@@ -218,6 +246,8 @@ class _Search:
     def judge_votes(self, candidates: Sequence[str]) -> Dialogue:
         prompt = self.task.vote_prompt(self.x, candidates)
         completions = yield from self.ask([self.config.request(prompt, self.config.n_evaluate, self.scope)])
+        for text in completions[0].texts:
+            self.note("judgement", text, self.task.understood("judgement", text))
         return self.task.votes(completions[0].texts, len(candidates))
 
     def breadth_first(self) -> Dialogue:
@@ -233,7 +263,7 @@ class _Search:
             selected = _select(values, config, random)
             steps.append(Step(frontier, candidates, parents, values, selected))
             frontier = [candidates[i] for i in selected]
-        return SearchResult(frontier, self.usage, steps=steps)
+        return SearchResult(frontier, self.usage, steps=steps, unread=self.unread())
 
     # ------------------------------------------------------------------ depth first
 
@@ -241,7 +271,10 @@ class _Search:
         """The answers to each prompt; a prompt that was asked before keeps its answers."""
         unknown = [p for p in dict.fromkeys(prompts) if p not in self.answers]
         completions = yield from self.ask([self.judgement(p, n) for p in unknown])
-        self.answers.update((p, completion.texts) for p, completion in zip(unknown, completions))
+        for p, completion in zip(unknown, completions):
+            self.answers[p] = completion.texts
+            for text in completion.texts:
+                self.note("judgement", text, self.task.understood("judgement", text))
         return [self.answers[p] for p in prompts]
 
     def depth_first(self) -> Dialogue:
@@ -250,7 +283,7 @@ class _Search:
         # The paper's rule: the deepest state, the first one that was visited if there are several.
         best = max(nodes, key=lambda node: node.depth, default=None)
         output = self.task.output(self.x, best.state if best is not None else "")
-        return SearchResult([output], self.usage, nodes=nodes)
+        return SearchResult([output], self.usage, nodes=nodes, unread=self.unread())
 
     def _visit(self, state: str, number: int, depth: int, nodes: List[Node]) -> Dialogue:
         """Visit the children of a state; True if the search is over."""
@@ -259,8 +292,9 @@ class _Search:
             return False
         prompt = task.propose_prompt(self.x, state)
         completions = yield from self.ask([config.request(prompt, config.n_generate, self.scope)])
-        tried = 0
-        for child in task.ranked_proposals(self.x, state, completions[0].texts):
+        tried, children = 0, task.ranked_proposals(self.x, state, completions[0].texts)
+        self.note("proposals", completions[0].texts[0], bool(children))
+        for child in children:
             if len(nodes) >= config.max_visits:
                 return False
             if not task.admissible(self.x, child):
@@ -288,10 +322,12 @@ class _Search:
         prompt = self.task.sample_prompt(config.prompt_style, self.x, "")
         completions = yield from self.ask([config.request(prompt, config.n_generate, self.scope)])
         outputs = list(completions[0].texts)
+        for text in outputs:
+            self.note("output", text, self.task.understood("output", text))
         if config.select == "majority":
             answers = [self.task.answer(y) for y in outputs]
             outputs = [outputs[answers.index(max(answers, key=answers.count))]]
-        return SearchResult(outputs, self.usage)
+        return SearchResult(outputs, self.usage, unread=self.unread())
 
 
 def _select(values: Sequence[float], config: SearchConfig, random: np.random.RandomState) -> List[int]:
@@ -347,8 +383,14 @@ def drive(dialogue: Dialogue, model: LanguageModel, merge: bool = True) -> Any:
         dialogue (generator): From :func:`search`, or a task's ``score``.
         model (LanguageModel): Answers its requests.
         merge (bool): Send equal requests of one batch once. Default: True.
+
+    Raises:
+        RefusedError: The model refuses one of the requests.
+        LanguageModelError: The model cannot answer.
     """
     (result,) = [result for _, result in drive_all([(None, dialogue)], model, merge=merge)]
+    if isinstance(result, RefusedError):
+        raise result
     return result
 
 
@@ -357,7 +399,8 @@ def drive_all(
 ) -> Iterator[Tuple[Any, Any]]:
     """Run many generators, `in_flight` at a time, and yield (key, result) as each one ends.
 
-    Whatever the generators in flight ask for goes to the model as one batch.
+    Whatever the generators in flight ask for goes to the model as one batch. The result of a generator of which a request
+    was refused is the :class:`RefusedError`.
     """
     waiting = iter(dialogues)
     running: List[Tuple[Any, Dialogue, List[Request]]] = []
@@ -400,5 +443,7 @@ def _advance(dialogue: Dialogue, completions: Optional[List[Completion]]) -> Tup
     """(True, result) at the end, else (False, the next requests)."""
     try:
         return False, dialogue.send(completions)
+    except RefusedError as error:
+        return True, error
     except StopIteration as stop:
         return True, stop.value

@@ -127,6 +127,10 @@ class Task(ABC):
         """The answer that a state of a depth-first search stands for."""
         return y
 
+    def understood(self, kind: str, text: str) -> bool:
+        """Whether anything could be read of an answer; `kind` is "judgement" or "output" (a whole answer)."""
+        return True
+
     def answer(self, y: str) -> str:
         """What two outputs must share to be the same answer, for a majority vote."""
         return y.strip().split("\n")[-1].strip().lower()

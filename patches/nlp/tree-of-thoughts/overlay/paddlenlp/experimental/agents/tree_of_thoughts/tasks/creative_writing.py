@@ -18,6 +18,7 @@ import re
 from typing import List, Sequence
 
 from ...language_models.base import Request
+from .. import reading
 from .base import Task
 
 __all__ = ["CreativeWriting"]
@@ -55,18 +56,22 @@ class CreativeWriting(Task):
     def _choice(self, text: str):
         """The number after "best choice is ".
 
-        The official pattern takes the LAST DIGIT after the words ("12" is a vote for 2); "lenient" takes the first
-        whole number.
+        The official pattern takes the LAST DIGIT after the words ("12" is a vote for 2); "lenient" takes the whole number.
         """
+        if self.parse == "lenient":
+            return reading.choice(text)
         for rest in reversed(text.split("best choice is ")[1:]):
-            numbers = re.findall(r"\d" if self.parse == "paper" else r"\d+", rest)
+            numbers = re.findall(r"\d", rest)
             if numbers:
-                return int(numbers[-1] if self.parse == "paper" else numbers[0])
+                return int(numbers[-1])
         return None
+
+    def understood(self, kind: str, text: str) -> bool:
+        return self._choice(text) is not None if kind == "judgement" else bool(text.strip())
 
     def compare_prompt(self, first: str, second: str) -> str:
         """Prompt that asks which of two outputs is more coherent."""
-        passages = enumerate((_passage(first), _passage(second)), 1)
+        passages = enumerate((self._passage(first), self._passage(second)), 1)
         return self.prompts["compare"] + "\n".join("Passage {}:\n{}\n".format(i, text) for i, text in passages)
 
     @staticmethod
@@ -79,20 +84,21 @@ class CreativeWriting(Task):
         )
         return next((value for words, value in verdicts if words in text), UNDECIDED)
 
-    @staticmethod
-    def coherency(text: str):
+    def coherency(self, text: str):
         """The score in one answer, None if there is none."""
-        scores = re.findall(r"coherency score is (\d+)", text)
+        if self.parse == "lenient":
+            return reading.rating(text)
+        scores = re.findall(r"coherency score is (\d{1,9})", text)
         return int(scores[-1]) if scores else None
 
     def score(self, index: int, y: str):
-        prompt = self.prompts["score"] + _passage(y)
+        prompt = self.prompts["score"] + self._passage(y)
         request = Request(prompt, SCORERS, None, SCORE_TEMPERATURE, max_tokens=SCORE_MAX_TOKENS, scope=str(index))
         completions = yield [request]
         scores = [self.coherency(text) for text in completions[0].texts]
         scores = [value for value in scores if value is not None]
         return {"r": sum(scores) / len(scores) if scores else 0, "scores": scores}
 
-
-def _passage(y: str) -> str:
-    return y.split("Passage:\n")[-1]
+    def _passage(self, y: str) -> str:
+        mark = r"Passage:\n" if self.parse == "paper" else r"\W*(?:Passage|文章|正文)\W*?\n"
+        return re.split(mark, y)[-1]

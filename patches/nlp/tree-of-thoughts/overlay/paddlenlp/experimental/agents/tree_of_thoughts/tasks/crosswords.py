@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
+from .. import reading
 from .base import Task
 
 __all__ = ["Board", "MiniCrosswords"]
@@ -26,7 +27,11 @@ BLANK = "_"
 UNFILLED, FILLED, CHANGED = 0, 1, 2
 CONFIDENCE = {"certain": 1, "high": 0.5, "medium": 0.2, "low": 0.1}
 PROPOSAL = re.compile(r"^([hv][1-5])\. ([a-zA-Z]{5,5}) \((certain|high|medium|low)\).*$")
-LENIENT_PROPOSAL = re.compile(r"^\W*([hvHV][1-5])\W+([a-zA-Z]{5})\b\W*(certain|high|medium|low)?", re.IGNORECASE)
+LENIENT_PROPOSAL = re.compile(
+    r"^\W*(?:\d{1,2}[.)]\W*)?([hv][1-5])\W+([a-z]{5})(?![a-z])\W*(?:confidence\W*|信心\W*)?(certain|high|medium|low|确定|高|中|低)?",
+    re.IGNORECASE,
+)
+CHINESE = {"确定": "certain", "高": "high", "中": "medium", "低": "low"}
 VERDICTS = ("sure", "maybe", "impossible")
 # A pattern with this many blanks says too little to be judged.
 TOO_OPEN = 4
@@ -119,9 +124,10 @@ class MiniCrosswords(Task):
         """("h2. motor", confidence) for each line that lists a word."""
         listed = []
         for line in text.split("\n"):
-            match = (PROPOSAL if self.parse == "paper" else LENIENT_PROPOSAL).match(line)
+            match = PROPOSAL.match(line) if self.parse == "paper" else LENIENT_PROPOSAL.match(reading.plain(line))
             if match:
                 place, word, confidence = match.groups()
+                confidence = CHINESE.get(confidence, confidence)
                 listed.append(
                     ("{}. {}".format(place.lower(), word.lower()), CONFIDENCE[(confidence or "low").lower()])
                 )
@@ -145,10 +151,12 @@ class MiniCrosswords(Task):
         return -float(count["impossible"]), count
 
     def _verdict(self, text: str) -> str:
-        lines = [line.strip() for line in text.split("\n")]
         if self.parse == "paper":
-            return lines[-1]
-        return next((line.lower().rstrip(".") for line in lines if line.lower().rstrip(".") in VERDICTS), "")
+            return text.split("\n")[-1].strip()
+        return {"likely": "maybe"}.get(reading.verdict(text), reading.verdict(text))
+
+    def understood(self, kind: str, text: str) -> bool:
+        return self._verdict(text) in VERDICTS if kind == "judgement" else BLANK * 25 != self.read(text).letters
 
     def impossible(self, value: float, detail: Dict[str, Any], prune_below: float) -> bool:
         return detail["impossible"] > 0

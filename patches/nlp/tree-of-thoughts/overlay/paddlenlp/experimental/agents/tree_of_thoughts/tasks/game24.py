@@ -15,15 +15,15 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Sequence
+from typing import List, Sequence
 
+from .. import reading
 from ..arithmetic import equals
 from .base import Task
 
 __all__ = ["Game24", "current_numbers"]
 
 WORDS = {"impossible": 0.001, "likely": 1, "sure": 20}
-MOVE = re.compile(r"^\s*(\S+ [-+*/] +\S+ = \S+ \(left: [^()]+\))")
 
 
 def current_numbers(y: str) -> str:
@@ -53,11 +53,14 @@ class Game24(Task):
         return self.prompts["propose"].format(input=numbers)
 
     def proposals(self, x: str, y: str, text: str) -> List[str]:
-        lines = text.split("\n")
-        if self.parse == "lenient":
-            final = current_numbers(y or x) == "24"
-            lines = [line.strip() for line in _first_block(lines)]
-            lines = [line for line in lines if line.lower().startswith("answer:")][:1] if final else _moves(lines)
+        numbers = current_numbers(y or x)
+        if self.parse == "paper":
+            lines = text.split("\n")
+        elif numbers == "24":
+            found = reading.expression(text, re.findall(r"\d+", x))
+            lines = ["Answer: {} = 24".format(found)] if found else []
+        else:
+            lines = reading.moves(text, reading.numbers_of(numbers))
         return [y + line + "\n" for line in lines]
 
     def value_prompt(self, x: str, y: str) -> str:
@@ -76,18 +79,22 @@ class Game24(Task):
     def _word(self, text: str) -> str:
         if self.parse == "paper":
             return text.split("\n")[-1]
-        words = (line.strip().lower().rstrip(".") for line in text.split("\n"))
-        return next((word for word in words if word in WORDS), "")
+        return reading.verdict(text)
+
+    def understood(self, kind: str, text: str) -> bool:
+        if kind == "judgement":
+            return self._word(text) in WORDS
+        return bool(re.search(r"\d\W*[-+*/]", self._expression(text)))
 
     def answer(self, y: str) -> str:
-        return _expression(y).replace(" ", "")
+        return self._expression(y).replace(" ", "")
 
     def correct(self, x: str, y: str) -> bool:
-        """Whether the last line of `y` uses the numbers of `x`, each once, and is worth 24.
+        """Whether the answer of `y` (its last line; "lenient" looks for it) uses the numbers of `x`, each once, and is worth 24.
 
         What stands after "=" is not looked at. sqrt, powers and factorials count, as in the official verdict.
         """
-        expression = _expression(y)
+        expression = self._expression(y, x)
         if sorted(re.findall(r"\d+", expression)) != sorted(re.findall(r"\d+", x)):
             return False
         return equals(expression, 24)
@@ -96,27 +103,8 @@ class Game24(Task):
         return {"r": int(self.correct(self.input(index), y))}
         yield  # a generator like the others, which asks nothing
 
-
-def _expression(y: str) -> str:
-    return y.strip().split("\n")[-1].lower().replace("answer: ", "").split("=")[0]
-
-
-def _first_block(lines: Sequence[str]) -> List[str]:
-    """The lines up to the first blank one or the next example."""
-    block: List[str] = []
-    for line in lines:
-        if (not line.strip() and block) or line.startswith("Input:"):
-            break
-        if line.strip():
-            block.append(line)
-    return block
-
-
-def _moves(lines: Sequence[str]) -> List[str]:
-    """The lines that begin with a move, without what follows it."""
-    found: Dict[str, None] = {}
-    for line in lines:
-        match = MOVE.match(line)
-        if match:
-            found.setdefault(match.group(1).strip())
-    return list(found)
+    def _expression(self, y: str, x: str = "") -> str:
+        last = y.strip().split("\n")[-1].lower().replace("answer: ", "").split("=")[0]
+        if self.parse == "paper":
+            return last
+        return reading.expression(y, re.findall(r"\d+", x) if x else None) or last

@@ -13,23 +13,32 @@
 # limitations under the License.
 
 import json
+import multiprocessing
 import os
+import signal
+import socket
 import tempfile
 import threading
 import time
 import unittest
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest import mock
 
 from paddlenlp.experimental.agents.language_models import (
     PRICES,
     CachedModel,
+    Completion,
     EndpointModel,
     LanguageModelError,
+    RefusedError,
     Request,
     ScriptedModel,
     Usage,
+    endpoint,
     merge_requests,
 )
+
+Forked = multiprocessing.get_context("fork").Process
 
 
 def numbered(request):
@@ -96,7 +105,7 @@ class CachedModelTest(unittest.TestCase):
     def setUp(self):
         numbered.count = 0
         self.folder = tempfile.TemporaryDirectory()
-        self.path = os.path.join(self.folder.name, "cache.jsonl")
+        self.path = os.path.join(self.folder.name, "cache.sqlite")
 
     def tearDown(self):
         self.folder.cleanup()
@@ -139,25 +148,92 @@ class CachedModelTest(unittest.TestCase):
             with self.assertRaises(LanguageModelError):
                 model.ask("p\n")
 
-    def test_a_torn_last_line_is_dropped(self):
-        with CachedModel(ScriptedModel(numbered), self.path) as model:
-            model.ask("p")
-            model.ask("q")
-        with open(self.path, "rb") as stream:
-            whole = stream.read()
-        with open(self.path, "wb") as stream:
-            stream.write(whole[:-9])
-        with CachedModel(ScriptedModel(["again"]), self.path) as model:
-            self.assertEqual(model.ask("p"), ["answer 0"])
-            self.assertEqual(model.ask("q"), ["again"])
-        with open(self.path, encoding="utf-8") as stream:
-            self.assertEqual([json.loads(line)["texts"] for line in stream], [["answer 0"], ["again"]])
-
     def test_another_file_is_refused(self):
         with open(self.path, "w", encoding="utf-8") as stream:
-            stream.write("not ours\n")
-        with self.assertRaisesRegex(LanguageModelError, "line 1 of the prompt cache"):
+            stream.write("not ours" * 100)
+        with self.assertRaisesRegex(LanguageModelError, "prompt cache .* not a database.* Give another file"):
             CachedModel(ScriptedModel([]), self.path)
+
+    def test_a_refusal_is_not_remembered(self):
+        class Refusing(ScriptedModel):
+            def complete(self, requests):
+                return [Completion([], refused="no")] if len(self.calls) < 1 and not self.calls.append(1) else []
+
+        model = CachedModel(Refusing([]), self.path)
+        (completion,) = model.complete([Request("p", 2)])
+        self.assertEqual((completion.texts, completion.refused, completion.cached), ([], "no", 0))
+        self.assertEqual(len(model), 0)
+
+    def test_what_was_answered_before_a_failure_is_kept(self):
+        class Failing(ScriptedModel):
+            def complete(self, requests):
+                raise LanguageModelError("enough", {1: Completion(["paid"]), 0: Completion(["a part"])})
+
+        with CachedModel(Failing([]), self.path) as model:
+            with self.assertRaisesRegex(LanguageModelError, "enough"):
+                model.complete([Request("a", 2), Request("b")])
+        with CachedModel(ScriptedModel(["new"]), self.path) as model:
+            self.assertEqual(model.ask("b"), ["paid"])
+            self.assertEqual(model.ask("a", n=2), ["a part", "new"])
+
+    def test_several_processes_write_one_file(self):
+        def write(who):
+            with CachedModel(ScriptedModel(lambda r: ["x" * 3000] * r.n), self.path) as model:
+                for k in range(15):
+                    model.complete([Request("{}-{}-{}".format(who, k, j), 3) for j in range(4)] + [Request("same")])
+
+        processes = [Forked(target=write, args=(who,)) for who in range(4)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        self.assertEqual([process.exitcode for process in processes], [0] * 4)
+        with CachedModel(ScriptedModel([]), self.path) as model:
+            self.assertEqual(len(model), 4 * 15 * 4 + 1)
+            for who in range(4):
+                self.assertEqual(len(model.ask("{}-14-3".format(who), n=3)), 3)
+
+    def test_a_killed_writer_loses_the_batch_it_was_in(self):
+        reader, writer = os.pipe()
+
+        def write():
+            model = CachedModel(ScriptedModel(numbered), self.path)
+            for k in range(100000):
+                model.ask("p{}".format(k), n=3)
+                os.write(writer, b"%d\n" % k)
+
+        process = Forked(target=write)
+        process.start()
+        os.close(writer)
+        time.sleep(1.0)
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        with os.fdopen(reader) as stream:
+            told = [int(line) for line in stream if line.endswith("\n")]
+        self.assertGreater(len(told), 3)
+        with CachedModel(ScriptedModel([]), self.path) as model:
+            for k in told:
+                self.assertEqual(len(model.ask("p{}".format(k), n=3)), 3)
+            self.assertEqual(model._execute("PRAGMA integrity_check"), [("ok",)])
+
+    def test_a_full_disk(self):
+        inner = ScriptedModel(lambda request: ["x" * 9000] * request.n)
+        with CachedModel(inner, self.path) as model:
+            model.ask("before")
+            (pages,) = model._execute("PRAGMA page_count")[0]
+            model._execute("PRAGMA max_page_count = {}".format(pages + 1))  # SQLite says then that the disk is full
+            with self.assertRaisesRegex(LanguageModelError, "disk is full.*free space"):
+                model.ask("paid")
+            self.assertEqual(model.ask("before"), ["x" * 9000])
+            model._execute("PRAGMA max_page_count = 1000")
+            self.assertEqual(model.ask("paid"), ["x" * 9000])
+            self.assertEqual(len(inner.calls), 2)
+        with CachedModel(ScriptedModel([]), self.path) as model:
+            self.assertEqual(model.ask("paid"), ["x" * 9000])
+
+    def test_halves_of_a_surrogate_pair(self):
+        with CachedModel(ScriptedModel(["a \ud83d", "\ud83d\ude00"]), self.path) as model:
+            self.assertEqual(model.ask("\ud83d", n=2), ["a \ufffd", "\U0001f600"])
 
 
 class ScriptedModelTest(unittest.TestCase):
@@ -183,12 +259,18 @@ class _Server(BaseHTTPRequestHandler):
         data = reply.encode() if isinstance(reply, str) else json.dumps(reply).encode()
         with self.server.lock:
             self.server.running -= 1
+        if status == "reset":
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
+            return
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
+        cut = int(headers.get("X-Cut", 0))  # bytes that are promised and do not come
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        self.wfile.write(data[: len(data) - cut])
+        self.close_connection = bool(cut)
 
     def log_message(self, *args):
         pass
@@ -247,6 +329,75 @@ class EndpointModelTest(unittest.TestCase):
         self.model().ask("hi")
         self.assertGreaterEqual(time.perf_counter() - start, 0.4)
 
+    def test_no_pause_is_longer_than_the_bound(self):
+        for asked in ("86400", "inf", "nan", "-3", "soon", "Wed, 21 Oct 2099 07:28:00 GMT", "1e400"):
+            with self.subTest(asked), mock.patch.object(endpoint, "LONGEST_PAUSE", 0.2):
+                self.server.plan = [(429, {"Retry-After": asked}, "slow down")]
+                start = time.perf_counter()
+                self.assertEqual(self.model().ask("hi"), ["hi0"])
+                self.assertLess(time.perf_counter() - start, 2)
+
+    def test_what_is_tried_again_and_what_is_counted(self):
+        for trouble in (
+            (520, {}, "a proxy"),
+            (200, {"X-Cut": "20"}, chat_reply),
+            (200, {"Content-Encoding": "gzip"}, "no gzip"),
+            ("reset", {}, ""),
+            (200, {}, {"error": {"code": 429, "message": "rate"}}),
+            (200, {}, {"error": "overloaded"}),
+            (200, {}, {"choices": []}),
+            (200, {}, "<html>gateway</html>"),
+        ):
+            with self.subTest(trouble):
+                self.server.plan = [trouble]
+                (completion,) = self.model().complete([Request("hi")])
+                self.assertEqual((completion.texts, completion.sent), (["hi0"], 2))
+
+    def test_a_refused_request_leaves_the_others(self):
+        filtered = {"choices": [{"message": {"content": None}, "finish_reason": "content_filter"}]}
+        for refusal in (
+            (400, {}, "too long"),
+            (422, {}, "no"),
+            (200, {}, {"error": {"code": 400}}),
+            (200, {}, filtered),
+        ):
+            with self.subTest(refusal):
+                self.server.plan = [refusal]
+                model = self.model(concurrency=1)
+                first, second = model.complete([Request("a", 3), Request("b")])
+                self.assertEqual((first.texts, first.sent, second.texts), ([], 1, ["b0"]))
+                self.assertRegex(first.refused, "refused the request")
+                self.server.plan = [refusal]
+                with self.assertRaisesRegex(RefusedError, "refused the request"):
+                    model.ask("a")
+
+    def test_what_was_answered_before_a_failure_is_told(self):
+        self.server.plan = [(200, {}, chat_reply), (200, {}, chat_reply), (401, {}, "expired")]
+        with self.assertRaises(LanguageModelError) as caught:
+            self.model(concurrency=1, choices_per_call=1).complete([Request("a"), Request("b", 2), Request("c")])
+        answered = caught.exception.answered
+        self.assertEqual([answered[i].texts for i in (0, 1)], [["a0"], ["b0"]])
+
+    def test_a_body_that_never_ends(self):
+        self.server.reply = lambda body: time.sleep(1) or chat_reply(body)
+        with self.assertRaisesRegex(LanguageModelError, "did not answer after 2 tries"):
+            self.model(timeout=0.3, attempts=2).ask("hi")
+
+    def test_odd_replies(self):
+        for reply, texts, tokens in (
+            ({"choices": [{"message": {"content": None}}], "usage": {"prompt_tokens": "n/a"}}, [""], 0),
+            ({"choices": [{"message": {"content": [{"type": "text", "text": "x"}]}}], "usage": "none"}, ["x"], 0),
+            (
+                '{"choices": [{"message": {"content": "cut \\ud83d"}}], "usage": {"prompt_tokens": 3.0}}',
+                ["cut \ufffd"],
+                3,
+            ),
+        ):
+            with self.subTest(reply):
+                self.server.plan = [(200, {}, reply)]
+                (completion,) = self.model().complete([Request("hi")])
+                self.assertEqual((completion.texts, completion.prompt_tokens), (texts, tokens))
+
     def test_giving_up_says_why(self):
         self.server.plan = [(500, {}, "broken")] * 3
         with self.assertRaisesRegex(LanguageModelError, "after 3 tries .*500: broken"):
@@ -269,16 +420,19 @@ class EndpointModelTest(unittest.TestCase):
         self.server.reply = lambda body: chat_reply(body, given=1)
         (completion,) = self.model().complete([Request("hi", 3)])
         self.assertEqual(completion.texts, ["hi0"] * 3)
-        self.assertEqual(completion.prompt_tokens, 21)
+        self.assertEqual((completion.prompt_tokens, completion.sent), (21, 3))
 
     def test_large_n_is_split(self):
         self.assertEqual(len(self.model(choices_per_call=20).ask("hi", n=45)), 45)
         self.assertEqual([body["n"] for _, body, _ in self.server.seen], [20, 20, 5])
 
     def test_another_protocol(self):
-        self.server.reply = {"generated_text": "hi"}
-        with self.assertRaisesRegex(LanguageModelError, "does not speak"):
-            self.model().ask("hi")
+        for reply in ({"generated_text": "hi"}, [1, 2], {"choices": [{"message": {"content": 3}}]}, "3"):
+            self.server.reply = reply
+            with self.subTest(reply), self.assertRaisesRegex(LanguageModelError, "does not speak"):
+                self.model().ask("hi")
+        with self.assertRaisesRegex(ValueError, "must begin with http"):
+            EndpointModel("m", "127.0.0.1:9/v1")
 
     def test_a_batch_is_concurrent_and_in_order(self):
         self.server.delay = 0.2

@@ -24,12 +24,20 @@ import textwrap
 import time
 import unittest
 
-from paddlenlp.experimental.agents.language_models import CachedModel, LanguageModelError, Price, ScriptedModel
+from filelock import FileLock
+from paddlenlp.experimental.agents.language_models import (
+    CachedModel,
+    Completion,
+    LanguageModelError,
+    Price,
+    ScriptedModel,
+)
 from paddlenlp.experimental.agents.tree_of_thoughts import Game24, Game24Oracle, MiniCrosswords, SearchConfig, Skill
 from paddlenlp.experimental.agents.tree_of_thoughts.__main__ import _unescaped, main
 from paddlenlp.experimental.agents.tree_of_thoughts.evaluation import (
     PRESETS,
     LogError,
+    UnreadError,
     evaluate,
     preset,
     read_log,
@@ -152,6 +160,53 @@ class EvaluateTest(Fixture):
         self.assertEqual(len(self.lines()), 3)  # header, and two puzzles of eight batches each
         self.assertEqual(len(self.run_all(model=good)), 6)
 
+    def refusing(self, *refused):
+        class Refusing(Game24Oracle):
+            def complete(self, requests):
+                whole = super().complete(requests)
+                return [
+                    Completion([], refused="content filter") if request.scope in refused else completion
+                    for request, completion in zip(requests, whole)
+                ]
+
+        return Refusing(self.prompts, SKILL)
+
+    def test_a_refused_puzzle_is_recorded_and_counted_apart(self):
+        records = self.run_all(model=self.refusing("1", "4"))
+        self.assertEqual([bool(record["refused"]) for record in records], [False, True, False, False, True, False])
+        self.assertEqual(records[1]["usage"]["refused"], 1)
+        summary = summarize(records)
+        self.assertEqual((summary["puzzles"], summary["refused"]), (4, 2))
+        self.assertIn("| 4, 2 refused |", success_table([self.log]))
+        silent = ScriptedModel([], name=Game24Oracle(self.prompts, SKILL).name)
+        self.assertEqual(self.run_all(model=silent), records)  # a resume does not stop there
+
+    def test_a_model_that_refuses_everything(self):
+        with self.assertRaisesRegex(LanguageModelError, "refuses every puzzle, 3 up to now.* content filter"):
+            self.run_all(model=self.refusing(*map(str, range(6))))
+        with self.assertRaisesRegex(ValueError, "refused all"):
+            summarize(read_log(self.log)[1])
+
+    def test_nothing_to_read_is_told_at_the_first_puzzle(self):
+        self.task = Game24(PUZZLES, self.prompts, "lenient")
+        asked = []
+        model = ScriptedModel(lambda request: asked.append(1) or ["As a language model, I cannot."] * request.n)
+        with self.assertRaisesRegex(
+            UnreadError, "puzzle 0: .* proposals, for example 'As a language.*--parse lenient"
+        ):
+            self.run_all(model=model)
+        self.assertEqual((len(asked), len(self.lines())), (1, 1))
+        records = self.run_all(model=model, stop_unread=False)
+        self.assertEqual(summarize(records)["unread"], 6)
+        self.assertIn("6 unread", success_table([self.log]))
+
+    def test_two_processes_do_not_write_one_log(self):
+        other = FileLock(self.log + ".lock")
+        with other:
+            with self.assertRaisesRegex(LogError, "another process writes"):
+                self.run_all()
+        self.assertEqual(len(self.run_all()), 6)
+
     def test_every_torn_end_is_resumed(self):
         whole = self.run_all(config=SearchConfig(share_values=False))
         data = b"".join(self.lines())
@@ -165,7 +220,7 @@ class EvaluateTest(Fixture):
                 self.assertEqual(len(self.lines()), 7)
 
     def test_a_killed_process_loses_at_most_the_puzzle_in_flight(self):
-        cache = os.path.join(self.folder, "cache.jsonl")
+        cache = os.path.join(self.folder, "cache.sqlite")
         script = os.path.join(self.folder, "killed.py")
         with open(script, "w") as stream:
             stream.write(textwrap.dedent(KILLED).format(skill=SKILL, puzzles=PUZZLES))

@@ -17,7 +17,13 @@ import re
 import unittest
 from fractions import Fraction
 
-from paddlenlp.experimental.agents.language_models import CachedModel, LanguageModelError, ScriptedModel
+from paddlenlp.experimental.agents.language_models import (
+    CachedModel,
+    Completion,
+    LanguageModelError,
+    RefusedError,
+    ScriptedModel,
+)
 from paddlenlp.experimental.agents.tree_of_thoughts import (
     TASKS,
     CreativeWriting,
@@ -82,6 +88,10 @@ class ArithmeticTest(unittest.TestCase):
             "(0 - 4) ** (1 / 2)",
             "9 ** 9 ** 9",
             "999!",
+            "((9**(6!))**(6!))",
+            "((9**(6!))**(6!))**(6!)",
+            "1" * 5000,
+            "*".join(["200!"] * 150),
             "(" * 60 + "1" + ")" * 60,
             "+",
         ):
@@ -138,18 +148,59 @@ class Game24Test(unittest.TestCase):
         self.assertEqual(task.value("", "a\nb\nc\nd", ["sure"]), 0)
         self.assertEqual(task.value("", "a\nb\nc\nanswer: d", ["sure"]), 20)
 
+    def test_strict_reading_knows_the_official_form_alone(self):
+        task, y = game24(), "x (left: 4 6)"
+        self.assertEqual(task.value("", y, ["4 * 6 = 24\nsure\n1 1\nimpossible"]), 0.001)
+        for text in ("Sure.", "**sure**", "sure（能）", "Judge: sure"):
+            self.assertEqual(task.value("", y, [text]), 0)
+        self.assertEqual(task.proposals("1 2", "", "1. a\n\n- b"), ["1. a\n", "\n", "- b\n"])
+        self.assertFalse(task.correct("1 1 4 6", "Answer: 4 × 6 × 1 × 1 = 24"))
+
     def test_lenient_reading(self):
         task = game24("lenient")
-        text = " 4 + 6 = 10 (left: 1 1 10) good\n1 * 1 = 1 (left: 1 4 6)\nwell\n1 * 1 = 1 (left: 1 4 6)\n\nInput: 2 2"
-        self.assertEqual(
-            task.proposals("1 1 4 6", "", text), ["4 + 6 = 10 (left: 1 1 10)\n", "1 * 1 = 1 (left: 1 4 6)\n"]
-        )
+        move = "4 + 6 = 10 (left: 1 1 10)\n"
+        for text in (
+            " 4 + 6 = 10 (left: 1 1 10) good\nwell\n4 + 6 = 10 (left: 1 1 10)\n\nInput: 2 2\n2 + 2 = 4 (left: 4)",
+            "Sure! Here is a step:\n\n1. 4+6=10 (Left: 1, 1, 10)",
+            "- **4 + 6 = 10**（剩余：1、1、10）",
+            "1.4 ＋ 6 ＝ 10，剩下 1 1 10",
+            "| 4 + 6 = 10 | 1 1 10 |",
+            "<think>1 + 1 = 2 (left: 2 4 6)</think>$4 + 6 = 10$ → 1 1 10",
+        ):
+            with self.subTest(text):
+                self.assertEqual(task.proposals("1 1 4 6", "", text), [move])
+        for text in ("no idea", "4 + 6 = 10, then 10 + 1 = 11 (left: 1 11)", "1 * 4 + 6 = 10 (left: 1 10)"):
+            with self.subTest(text):
+                self.assertEqual(task.proposals("1 1 4 6", "", text), [])
         last = "a (left: 4 6)\n4 * 6 = 24 (left: 24)\n"
-        self.assertEqual(
-            task.proposals("1 1 4 6", last, "Answer: 4 * 6 = 24\nInput: 3"), [last + "Answer: 4 * 6 = 24\n"]
-        )
-        self.assertEqual(task.value("", "x (left: 4 6)", ["4 * 6 = 24\nSure.\n1 1\nimpossible", "no idea"]), 20)
-        self.assertEqual(game24().value("", "x (left: 4 6)", ["4 * 6 = 24\nsure\n1 1\nimpossible"]), 0.001)
+        for text in ("Answer: 4 * 6 = 24\nInput: 3", "So, the answer is **4 × 6 = 24**.\n\nGood luck!", "24 = 4 * 6"):
+            with self.subTest(text):
+                self.assertEqual(task.proposals("4 6", last, text), [last + "Answer: 4 * 6 = 24\n"])
+        for texts, value in (
+            (["4 * 6 = 24\nSure.\n1 1\nimpossible", "no idea"], 20),
+            (["sure（能）", "**Likely**", "Judge: impossible", "可能", "不可能", "“sure”"], 42.002),
+            (["not sure", "unlikely", "能否得到", "Sure, I'd be happy to help! What is it?"], 0),
+        ):
+            with self.subTest(texts):
+                self.assertAlmostEqual(task.value("", "x (left: 4 6)", texts), value)
+        self.assertTrue(task.correct("1 1 4 6", "Let me think.\n\n**Answer: 4 × 6 × 1 × 1 = 24**\n\nDone."))
+        self.assertEqual(task.answer("Answer: 4 × 6 = 24\n\nGood luck!"), "4*6")
+
+
+class ReadingTest(unittest.TestCase):
+    def test_votes_and_scores(self):
+        task = CreativeWriting([], load_prompts("text", "en"), "lenient")
+        for text, choice in (("best choice is **2**", 2), ("最佳选择：2", 2), ("Best choice: 1, not 2", 1), ("both", None)):
+            self.assertEqual(task._choice(text), choice)
+        for text, score in (("a coherency score of 7 out of 10", 7), ("连贯性评分：**7** 分", 7), ("good", None)):
+            self.assertEqual(task.coherency(text), score)
+        self.assertEqual(task._passage("Plan:\np\n\n**Passage:**\ntext"), "text")
+
+    def test_words(self):
+        task = MiniCrosswords([], load_prompts("crosswords", "en"), "lenient")
+        text = "1. **h1**: APPLE - high\nv2. actor（中）\nh3. toolong (high)\nnone"
+        self.assertEqual(task._listed(text), [("h1. apple", 0.5), ("v2. actor", 0.2)])
+        self.assertEqual([task._verdict(text) for text in ("Maybe.", "不可能", "x")], ["maybe", "impossible", ""])
 
 
 class PromptsTest(unittest.TestCase):
@@ -285,6 +336,35 @@ class BreadthFirstTest(unittest.TestCase):
     def test_nothing_proposed(self):
         result = drive(search(game24("lenient"), "1 1 4 6", SearchConfig()), ScriptedModel(["no idea"]))
         self.assertEqual((result.outputs, result.steps), ([], []))
+
+    def test_what_could_not_be_read_is_told(self):
+        def unread(answer, **config):
+            model = ScriptedModel(lambda request: [answer(request)] * request.n)
+            return drive(search(game24("lenient"), "1 1 4 6", SearchConfig(**config)), model).unread
+
+        proposing = lambda request: "Possible next steps" in request.prompt  # noqa: E731
+        self.assertIn("proposals, for example 'no idea'", unread(lambda request: "no idea"))
+        told = unread(lambda request: "1 + 1 = 2 (left: 2 4 6)" if proposing(request) else "well")
+        self.assertIn("a judgement, for example 'well'", told)
+        self.assertEqual(unread(lambda request: "1 + 1 = 2 (left: 2 4 6)" if proposing(request) else "sure"), "")
+        self.assertIn("a whole solution", unread(lambda request: "hello", method="sample", select="all"))
+        self.assertIn("proposals", unread(lambda request: "no idea", method="dfs"))
+
+    def test_a_refused_puzzle_leaves_the_others(self):
+        class Refusing(ScriptedModel):
+            def complete(self, requests):
+                return [
+                    Completion([], refused="no") if "2 2 2 2" in request.prompt else Completion(["x"] * request.n)
+                    for request in requests
+                ]
+
+        dialogues = ((x, search(game24("lenient"), x, SearchConfig())) for x in ("2 2 2 2", "1 1 4 6"))
+        found = dict(drive_all(dialogues, Refusing([]), 2))
+        self.assertIsInstance(found["2 2 2 2"], RefusedError)
+        self.assertEqual(found["2 2 2 2"].usage.refused, 1)
+        self.assertEqual(found["1 1 4 6"].outputs, [])
+        with self.assertRaisesRegex(RefusedError, "no"):
+            drive(search(game24(), "2 2 2 2", SearchConfig()), Refusing([]))
 
     def test_samples_and_majority(self):
         texts = ["Answer: 1 + 2 = 3", "Steps:\nAnswer: 4*6 = 24", "Answer: 4 * 6 = 24", "Answer: 5 = 5"]
