@@ -10,29 +10,18 @@ from typing import Annotated, Literal, Optional
 import msgspec
 import typer
 
-from forklift import base as bases
-from forklift import (
-    changes,
-    doctor,
-    fork,
-    guard,
-    lint,
-    pipeline,
-    rebase,
-    report,
-    scaffold,
-    session,
-    shell,
-    status,
-    suites,
-    wheel,
-    worktree,
-)
-from forklift import sweep as sweeps
-from forklift.console import Console
+from forklift import lint, pipeline
+from forklift.branch import base as bases
+from forklift.branch import changes, fork, rebase, suites
+from forklift.branch import edit as worktree
+from forklift.commands import doctor, scaffold, session, wheel
 from forklift.errors import Reason
 from forklift.model import Outcome
-from forklift.paths import house
+from forklift.results import report, status
+from forklift.results.console import Console
+from forklift.sweep import run as sweeps
+from forklift.system import guard, shell
+from forklift.system.paths import current_project
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Carries changes as pull requests."
@@ -56,11 +45,11 @@ Record = Annotated[bool, typer.Option("--record", help="keep the outcomes in evi
 @app.command("list")
 def list_changes(markdown: Annotated[bool, typer.Option(help="the README's table")] = False, as_json: Json = False) -> None:
     """What there is, and where each change stands."""
-    here = house()
+    project = current_project()
     if markdown:
-        print(status.markdown(here))
+        print(status.markdown(project))
         return
-    for row in status.rows(here):
+    for row in status.rows(project):
         legs = "; ".join(f"{name}: {cell}" for name, cell in row.legs.items())
         print(msgspec.json.encode(row).decode() if as_json else f"{row.id:<24} {row.state:<10} {row.title}  {legs}")
 
@@ -68,26 +57,26 @@ def list_changes(markdown: Annotated[bool, typer.Option(help="the README's table
 @app.command("status")
 def update_status() -> None:
     """Bring the READMEs' tables up to date."""
-    for name in status.update_readmes(house()) or ["nothing"]:
+    for name in status.update_readmes(current_project()) or ["nothing"]:
         print(f"{name} updated" if name != "nothing" else "the tables are up to date")
 
 
 @app.command("lint")
 def run_lint(ids: Annotated[Optional[list[str]], typer.Argument(help="changes; default all")] = None, as_json: Json = False) -> int:
     """Rules that read files only."""
-    here = house()
-    found = lint.run(here, changes.select(here, ids), whole_project=not ids)
+    project = current_project()
+    found = lint.run(project, changes.select(project, ids), whole_project=not ids)
     for problem in found:
         print(msgspec.json.encode(problem).decode() if as_json else f"{problem.where}  {problem.rule}: {problem.what}")
     if not found and not as_json:
-        print(f"lint: {len(changes.directories(here)) if not ids else len(ids)} changes, no problems")
+        print(f"lint: {len(changes.directories(project)) if not ids else len(ids)} changes, no problems")
     return 1 if found else 0
 
 
 @app.command("doctor")
 def run_doctor() -> int:
     """What this machine has, and what to type where something is missing."""
-    findings = list(doctor.examine(house()))
+    findings = list(doctor.examine(current_project()))
     for row in findings:
         print(
             f"{'ok ' if row.good else 'BAD'}  {row.what:<8} {row.found}"
@@ -101,18 +90,18 @@ def set_up_fork(
     suite: SuiteName, source: Annotated[Optional[Path], typer.Option("--from", help="a local repository")] = None
 ) -> None:
     """Set up forks/<Suite>: shallow and blobless, or borrowed from a local repository."""
-    here = house()
-    row = suites.find(here.ci, suite)
-    target = fork.borrow(here, row, source) if source else fork.fetch(here, row)
-    print(f"{row.name} @ {row.pin[:10]} in {target.relative_to(here.root)}")
+    project = current_project()
+    row = suites.find(project.ci, suite)
+    target = fork.borrow(project, row, source) if source else fork.fetch(project, row)
+    print(f"{row.name} @ {row.pin[:10]} in {target.relative_to(project.root)}")
 
 
 @app.command()
 def build(change_id: Id, base: Base = None, as_json: Json = False) -> None:
     """Build the feature branch alone."""
-    here = house()
-    with guard.only_run(here, change_id):
-        built, line = pipeline.build(here, changes.find(here, change_id), pipeline.Options(base=base))
+    project = current_project()
+    with guard.only_run(project, change_id):
+        built, line = pipeline.build(project, changes.find(project, change_id), pipeline.Options(base=base))
     Console(as_json).result(line)
     if not as_json:
         print(f"{built.ref.removeprefix('refs/heads/')} {built.head} in {built.base.git_dir}")
@@ -167,7 +156,7 @@ def test_all(
     """Every change's checks; closes with pytest's kind of line."""
     console = Console(as_json)
     found = session.run([], session.options(base, paddle, jobs, no_cache, None, None), console, record)
-    report.write(house().out, [row for row, _ in found])
+    report.write(current_project().out, [row for row, _ in found])
     # that a branch was built is no check; that it was not is an error
     rows = [row for report, _ in found for row in report.results if row.kind != "base" or row.outcome is not Outcome.PASSED]
     counts = {kind: sum(row.outcome is kind for row in rows) for kind in Outcome}
@@ -183,16 +172,16 @@ def test_all(
 @app.command("self-test")
 def self_test(paddle: Paddle = "2.6") -> int:
     """The helpers' own tests (ci/proving), inside a suite's environment."""
-    here = house()
-    return session.self_test(here, suites.load(here.ci).suite[0], paddle)
+    project = current_project()
+    return session.self_test(project, suites.load(project.ci).suite[0], paddle)
 
 
 @app.command()
 def edit(change_id: Id, base: Base = None) -> None:
     """Open the change as a git work tree."""
-    here = house()
-    built, _ = pipeline.build(here, changes.find(here, change_id), pipeline.Options(base=base))
-    print(f"{worktree.open_branch(here, built)}\nnext: change it there, then forklift save {change_id}")
+    project = current_project()
+    built, _ = pipeline.build(project, changes.find(project, change_id), pipeline.Options(base=base))
+    print(f"{worktree.open_branch(project, built)}\nnext: change it there, then forklift save {change_id}")
 
 
 @app.command()
@@ -202,34 +191,34 @@ def save(
     discard: Annotated[bool, typer.Option(help="close it without saving")] = False,
 ) -> int:
     """Turn the opened work tree back into overlay/ and edits/."""
-    here = house()
-    change = changes.find(here, change_id)
+    project = current_project()
+    change = changes.find(project, change_id)
     if discard:
-        worktree.discard(here, change)
+        worktree.discard(project, change)
         return 0
-    done = worktree.save(here, change)
+    done = worktree.save(project, change)
     for word, paths in (("wrote", done.written), ("removed", done.removed), ("ignored by the suite's .gitignore", done.ignored)):
         for path in paths:
             print(f"{word}  {path}")
     for problem in done.problems:
         print(f"next: in change.toml, {problem}")
     if not keep:
-        worktree.discard(here, change)
+        worktree.discard(project, change)
     return 1 if done.problems else 0
 
 
 @app.command("rebase")
 def rebase_change(change_id: Id, onto: Annotated[str, typer.Option(help="a commit of the fork")] = "", opened: bool = True) -> int:
     """3-way: does the change apply to another commit? Opens the result as a work tree for forklift save."""
-    here = house()
-    change = changes.find(here, change_id)
-    base = bases.resolve(here, change.suite, "fork")
+    project = current_project()
+    change = changes.find(project, change_id)
+    base = bases.resolve(project, change.suite, "fork")
     done = rebase.rebase(change, base, onto or base.suite.pin)
     print(f"{change_id}: {done.verdict} onto {done.onto[:10]}")
     for path in done.paths:
         print(f"  {path}")
     if done.verdict == "applies" and opened:
-        where = session.open_rebased(here, change, base, done)
+        where = session.open_rebased(project, change, base, done)
         print(f"{where}\nnext: review it there, then forklift save {change_id}")
     return 1 if done.verdict == "conflicts" else 0
 
@@ -237,21 +226,21 @@ def rebase_change(change_id: Id, onto: Annotated[str, typer.Option(help="a commi
 @app.command()
 def stack(suite: SuiteName, base: Base = None) -> None:
     """Apply all changes of a suite in turn; fails where two collide."""
-    here = house()
-    row = suites.find(here.ci, suite)
-    ground = bases.resolve(here, row, base)
-    for built in rebase.stack(here, session.of_suite(row), ground):
+    project = current_project()
+    row = suites.find(project.ci, suite)
+    ground = bases.resolve(project, row, base)
+    for built in rebase.stack(project, session.of_suite(row), ground):
         print(f"{built.change.id}  {built.head[:12]}  {len(built.commits)} commits on {ground.label}")
 
 
 @app.command("wheel")
 def make_wheel(suite: SuiteName, base: Base = None) -> None:
     """A pip-installable wheel of the suite with all its changes, version +forklift."""
-    here = house()
-    row = suites.find(here.ci, suite)
-    ground = bases.resolve(here, row, base)
-    stacked = rebase.stack(here, session.of_suite(row), ground)
-    print(wheel.build(here, ground, stacked))
+    project = current_project()
+    row = suites.find(project.ci, suite)
+    ground = bases.resolve(project, row, base)
+    stacked = rebase.stack(project, session.of_suite(row), ground)
+    print(wheel.build(project, ground, stacked))
 
 
 @app.command()
@@ -262,10 +251,10 @@ def new(
     title: Annotated[str, typer.Option()] = "",
 ) -> None:
     """Scaffold a change that lints and passes."""
-    here = house()
-    row = suites.find(here.ci, suite)
-    target = scaffold.new(here, row, change, task, title)
-    print(f"{target.relative_to(here.root)}\nnext: make pr-{row.short}-{change}")
+    project = current_project()
+    row = suites.find(project.ci, suite)
+    target = scaffold.new(project, row, change, task, title)
+    print(f"{target.relative_to(project.root)}\nnext: make pr-{row.short}-{change}")
 
 
 @app.command()
@@ -294,7 +283,7 @@ def sweep(
 @app.command()
 def clean() -> None:
     """Remove .cache/ and out/."""
-    for path in (house().cache, house().out):
+    for path in (current_project().cache, current_project().out):
         shutil.rmtree(path, ignore_errors=True)
 
 

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import msgspec
 
-from forklift import base as bases
-from forklift import branch as branches
-from forklift import cache, environment, gpu, shell, workspace
+from forklift.branch import base as bases
+from forklift.branch import build as branches
 from forklift.checks import KINDS
 from forklift.errors import ForkliftError, Reason
 from forklift.model import BaseKind, BaseTree, Change, CheckResult, CheckSpec, FeatureBranch, Outcome, Report, Workspace
-from forklift.paths import House
+from forklift.system import shell
+from forklift.system.paths import Project
+from forklift.workspace import cache, environment, gpu
+from forklift.workspace import tree as workspace
 
 Listener = Callable[[CheckResult], None]
 Finisher = Callable[[Report, FeatureBranch | None], Report]
@@ -54,11 +56,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     budget: Budget | None = None
 
 
-def build(house: House, change: Change, options: Options) -> tuple[FeatureBranch, CheckResult]:
+def build(project: Project, change: Change, options: Options) -> tuple[FeatureBranch, CheckResult]:
     """Base and branch, with the line that says what they are."""
     started = time.monotonic()
-    base = bases.resolve(house, change.suite, options.base)
-    branch = branches.build(house, change, base)
+    base = bases.resolve(project, change.suite, options.base)
+    branch = branches.build(project, change, base)
     what = base.label
     if branch.absent:
         what += f"; {len(branch.absent)} edits absent at release base"
@@ -103,7 +105,7 @@ class _Run:
         )
 
 
-def run(house: House, rows: list[Change], options: Options, tell: Listener, finished: Finisher) -> list[Report]:
+def run(project: Project, rows: list[Change], options: Options, tell: Listener, finished: Finisher) -> list[Report]:
     """One queue over all changes: while checks run, the next change gets its base, branch, environment and work tree.
 
     Within a change the longest check comes first. Benchmarks measure nothing while others run: they come last, alone, with all
@@ -117,7 +119,7 @@ def run(house: House, rows: list[Change], options: Options, tell: Listener, fini
 
     def jobs() -> Iterator[tuple[_Run, CheckSpec]]:
         for run in runs:
-            _prepare(house, run, options, tell)
+            _prepare(project, run, options, tell)
             if not run.specs:
                 close(run)
             yield from ((run, spec) for spec in run.specs if spec.kind != "benchmark")
@@ -126,7 +128,7 @@ def run(house: House, rows: list[Change], options: Options, tell: Listener, fini
         run, spec = job
         assert run.place is not None
         place = msgspec.structs.replace(run.place, threads=threads) if threads else run.place
-        result = _one(house, place, spec, options)
+        result = _one(project, place, spec, options)
         tell(result)
         if run.add(spec, result):
             close(run)
@@ -139,16 +141,16 @@ def run(house: House, rows: list[Change], options: Options, tell: Listener, fini
     return [reports[change.id] for change in rows]
 
 
-def _prepare(house: House, run: _Run, options: Options, tell: Listener) -> None:
+def _prepare(project: Project, run: _Run, options: Options, tell: Listener) -> None:
     """Branch and work tree; what goes wrong is the change's one result, and it runs no check."""
     stage = "base"
     try:
-        run.branch, line = build(house, run.change, options)
+        run.branch, line = build(project, run.change, options)
         run.lines.append(line)
         tell(line)
         stage = "setup"
         if run.specs:
-            run.place, left_out = _workspace(house, run.branch, options)
+            run.place, left_out = _workspace(project, run.branch, options)
             if left_out:
                 run.lines.append(_incomplete(run.branch, left_out))
                 tell(run.lines[-1])
@@ -171,31 +173,31 @@ def _chosen(change: Change, options: Options) -> Iterable[CheckSpec]:
     return [spec for spec in change.file.checks if not wanted or spec.label in wanted or spec.kind in wanted]
 
 
-def _workspace(house: House, branch: FeatureBranch, options: Options) -> tuple[Workspace, list[str]]:
-    python = environment.ensure(house, branch.base.suite, options.paddle)
-    directory, left_out = workspace.lay_out(house, branch.base, branch.head, branch.tree, branch.change.id)
+def _workspace(project: Project, branch: FeatureBranch, options: Options) -> tuple[Workspace, list[str]]:
+    python = environment.ensure(project, branch.base.suite, options.paddle)
+    directory, left_out = workspace.lay_out(project, branch.base, branch.head, branch.tree, branch.change.id)
     compare = any(spec.compare_base for spec in branch.change.file.checks)
     place = Workspace(
         branch,
         directory,
-        workspace.base_directory(house, branch) if compare else None,
+        workspace.base_directory(project, branch) if compare else None,
         python,
         options.paddle,
-        house.cache / "run" / branch.change.id / f"{branch.base.kind}-{options.paddle}",
+        project.cache / "run" / branch.change.id / f"{branch.base.kind}-{options.paddle}",
         max(1, shell.cores() // max(1, options.jobs)),
         options.reference,
     )
     return place, left_out
 
 
-def _one(house: House, place: Workspace, spec: CheckSpec, options: Options) -> CheckResult:
+def _one(project: Project, place: Workspace, spec: CheckSpec, options: Options) -> CheckResult:
     name = place.branch.change.id
     skip = _skip(place.branch.base, spec, options.paddle)
     if skip is not None:
         reason, text = skip
         return CheckResult(name, spec.label, spec.kind, Outcome.SKIPPED, text, 0.0, reason)
-    key = cache.key(house, place.branch, spec, options.paddle, options.reference)
-    stored = cache.load(house, key) if options.use_cache else None
+    key = cache.key(project, place.branch, spec, options.paddle, options.reference)
+    stored = cache.load(project, key) if options.use_cache else None
     if stored is not None:
         return stored
     budget = options.budget
@@ -212,7 +214,7 @@ def _one(house: House, place: Workspace, spec: CheckSpec, options: Options) -> C
         return CheckResult(name, spec.label, spec.kind, Outcome.ERROR, text, 0.0, Reason.SCRIPT_FAILED, details)
     if budget is not None:
         budget.took(spec, result.seconds)
-    cache.store(house, key, result)
+    cache.store(project, key, result)
     return result
 
 

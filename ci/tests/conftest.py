@@ -12,26 +12,26 @@ try:
 except ImportError:  # inside a suite's environment
     pass
 else:
-    hypothesis.settings.register_profile("house", database=None, deadline=None, max_examples=60)
-    hypothesis.settings.load_profile("house")
+    hypothesis.settings.register_profile("project", database=None, deadline=None, max_examples=60)
+    hypothesis.settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")
 def upstream(tmp_path_factory):
     """The toy upstream, one for each worker; nobody changes what it holds."""
-    import toyhouse
+    import toyproject
 
-    return toyhouse.make_upstream(tmp_path_factory.mktemp("upstream") / "toy.git")
+    return toyproject.make_upstream(tmp_path_factory.mktemp("upstream") / "toy.git")
 
 
 @pytest.fixture
 def toy(tmp_path, upstream, monkeypatch):
-    """An empty toy house; the process's environment points at it and at no package index."""
-    import toyhouse
+    """An empty toy project; the process's environment points at it and at no package index."""
+    import toyproject
 
-    root = tmp_path / "house"
+    root = tmp_path / "project"
     root.mkdir()
-    made = toyhouse.ToyHouse(root, upstream)
+    made = toyproject.ToyProject(root, upstream)
     env = made.env
     for name in [name for name in os.environ if name not in env and not name.startswith("PYTEST_")]:
         monkeypatch.delenv(name)
@@ -42,6 +42,6 @@ def toy(tmp_path, upstream, monkeypatch):
 
 @pytest.fixture
 def forked(toy):
-    """A toy house whose fork is set up from the upstream beside it."""
+    """A toy project whose fork is set up from the upstream beside it."""
     toy.borrow()
     return toy

@@ -8,10 +8,10 @@ import msgspec
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from forklift.checks.compare import Array, Comparison, compare
-from forklift.checks.runner import Stopwatch, fresh_directory, read_json, script
 from forklift.errors import ForkliftError
 from forklift.model import CheckResult, CheckSpec, Workspace
+from forklift.running.compare import Array, Comparison, compare
+from forklift.running.runner import Stopwatch, fresh_directory, read_json, script
 
 
 def run(workspace: Workspace, spec: CheckSpec) -> CheckResult:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from forklift.checks.junit import collect
-from forklift.checks.runner import Stopwatch, fresh_directory
 from forklift.errors import ForkliftError
 from forklift.model import CheckResult, CheckSpec, Workspace
+from forklift.running.junit import collect
+from forklift.running.runner import Stopwatch, fresh_directory
 
 
 def run(workspace: Workspace, spec: CheckSpec) -> CheckResult:

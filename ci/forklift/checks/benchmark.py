@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from forklift.checks.runner import Stopwatch, fresh_directory, read_json, script
 from forklift.errors import ForkliftError
 from forklift.model import CheckResult, CheckSpec, Workspace
+from forklift.running.runner import Stopwatch, fresh_directory, read_json, script
 
 
 def run(workspace: Workspace, spec: CheckSpec) -> CheckResult:

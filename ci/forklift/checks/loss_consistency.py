@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from forklift import plots
-from forklift.checks.runner import Stopwatch, fresh_directory, read_json, script
 from forklift.errors import ForkliftError
 from forklift.model import CheckResult, CheckSpec, Workspace
+from forklift.results import plots
+from forklift.running.runner import Stopwatch, fresh_directory, read_json, script
 
 
 def run(workspace: Workspace, spec: CheckSpec) -> CheckResult:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from forklift import shell
-from forklift.checks.junit import read_junit
-from forklift.checks.runner import Stopwatch, fresh_directory
 from forklift.errors import ForkliftError, Reason
 from forklift.model import CheckResult, CheckSpec, Workspace
+from forklift.running.junit import read_junit
+from forklift.running.runner import Stopwatch, fresh_directory
+from forklift.system import shell
 
 
 def run(workspace: Workspace, spec: CheckSpec) -> CheckResult:

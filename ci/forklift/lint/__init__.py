@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from forklift import shell
 from forklift.lint import edits, manifest, overlay, project
 from forklift.model import Change
-from forklift.paths import House
+from forklift.system import shell
+from forklift.system.paths import Project
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -20,7 +20,7 @@ class Problem(msgspec.Struct, frozen=True):
     what: str
 
 
-CHANGE_RULES: dict[str, Callable[[House, Change], Iterable[str]]] = {
+CHANGE_RULES: dict[str, Callable[[Project, Change], Iterable[str]]] = {
     "slug": manifest.slug,
     "commits": manifest.commits,
     "checks": manifest.checks,
@@ -39,7 +39,7 @@ CHANGE_RULES: dict[str, Callable[[House, Change], Iterable[str]]] = {
     "large-files": overlay.large_files,
 }
 
-PROJECT_RULES: dict[str, Callable[[House], Iterable[str]]] = {
+PROJECT_RULES: dict[str, Callable[[Project], Iterable[str]]] = {
     "pins": project.pins,
     "known-failures": project.known_failures,
     "speaks-of-itself": project.speaks_of_itself,
@@ -47,14 +47,14 @@ PROJECT_RULES: dict[str, Callable[[House], Iterable[str]]] = {
 }
 
 
-def run(house: House, rows: list[Change], whole_project: bool = True) -> list[Problem]:
+def run(project: Project, rows: list[Change], whole_project: bool = True) -> list[Problem]:
     """All rules over the given changes, and the project's own."""
 
     def of_change(change: Change) -> list[Problem]:
-        return [Problem(rule, change.id, text) for rule, function in CHANGE_RULES.items() for text in function(house, change)]
+        return [Problem(rule, change.id, text) for rule, function in CHANGE_RULES.items() for text in function(project, change)]
 
     # side by side: the formatters are processes of their own
     found = [problem for problems in shell.in_threads(shell.cores(), of_change, rows) for problem in problems]
     if whole_project:
-        found += [Problem(rule, "project", text) for rule, function in PROJECT_RULES.items() for text in function(house)]
+        found += [Problem(rule, "project", text) for rule, function in PROJECT_RULES.items() for text in function(project)]
     return found

@@ -7,15 +7,16 @@ from collections.abc import Iterator
 
 import unidiff
 
-from forklift import branch, changes
+from forklift.branch import build as branch
+from forklift.branch import changes
 from forklift.model import Change
-from forklift.paths import House
+from forklift.system.paths import Project
 
 _MODE_ONLY = re.compile(r"\Adiff --git [^\n]+\nold mode \d+\nnew mode \d+\n\Z")
 _INDEX = re.compile(r"^index [0-9a-f]{40}\.\.[0-9a-f]{40}( \d{6})?$", re.M)
 
 
-def form(house: House, change: Change) -> Iterator[str]:
+def form(project: Project, change: Change) -> Iterator[str]:
     """One file a patch, at its own path, with full blob ids."""
     for path in changes.edit_files(change):
         text = _text(change, path)
@@ -30,7 +31,7 @@ def form(house: House, change: Change) -> Iterator[str]:
             yield f"edits/{path}.patch has no full index line (git diff --full-index)"
 
 
-def context(house: House, change: Change) -> Iterator[str]:
+def context(project: Project, change: Change) -> Iterator[str]:
     """At most one context line on each side of a hunk (git diff -U1)."""
     for path in changes.edit_files(change):
         for file in _parsed(change, path):
@@ -44,7 +45,7 @@ def context(house: House, change: Change) -> Iterator[str]:
                     yield f"edits/{path}.patch line {hunk.source_start}: {max(lead, trail)} context lines, want one (git diff -U1)"
 
 
-def whitespace(house: House, change: Change) -> Iterator[str]:
+def whitespace(project: Project, change: Change) -> Iterator[str]:
     """No hunk that only changes white space."""
     for path in changes.edit_files(change):
         for file in _parsed(change, path):

@@ -6,16 +6,16 @@ import hashlib
 import tomllib
 from collections.abc import Iterator
 
-from forklift import changes
-from forklift.checks.compare import DEFAULTS, OTHER_STAGE
+from forklift.branch import changes
 from forklift.errors import UsageError
 from forklift.model import Change
-from forklift.paths import House
+from forklift.running.compare import DEFAULTS, OTHER_STAGE
+from forklift.system.paths import Project
 
 _SCRIPTED = ("alignment", "loss_consistency", "export_parity", "benchmark", "metrics")
 
 
-def slug(house: House, change: Change) -> Iterator[str]:
+def slug(project: Project, change: Change) -> Iterator[str]:
     """Path, id, suite and branch say the same."""
     expected = f"{change.directory.parent.name}-{change.directory.name}"
     if change.id != expected:
@@ -26,12 +26,12 @@ def slug(house: House, change: Change) -> Iterator[str]:
         yield f"branch is {change.file.branch!r}, want 'feature/{change.directory.name}'"
 
 
-def commits(house: House, change: Change) -> Iterator[str]:
+def commits(project: Project, change: Change) -> Iterator[str]:
     """Every overlay and edits file is in exactly one commit."""
     yield from changes.assignment_problems(change)
 
 
-def checks(house: House, change: Change) -> Iterator[str]:
+def checks(project: Project, change: Change) -> Iterator[str]:
     """Labels are unique, scripts exist, each kind has what it needs."""
     labels = [spec.label for spec in change.file.checks]
     yield from (f"two checks are called {label!r}" for label in sorted({x for x in labels if labels.count(x) > 1}))
@@ -51,7 +51,7 @@ def checks(house: House, change: Change) -> Iterator[str]:
                 yield f"check {spec.label}: {bound.metric} has neither min nor max"
 
 
-def reasons(house: House, change: Change) -> Iterator[str]:
+def reasons(project: Project, change: Change) -> Iterator[str]:
     """A tolerance looser than the default has a reason of substance."""
     loosest = max(rtol for rtol, _ in [*DEFAULTS.values(), OTHER_STAGE])
     for spec in change.file.checks:
@@ -62,9 +62,9 @@ def reasons(house: House, change: Change) -> Iterator[str]:
                 yield f"check {spec.label}: tolerance for {entry.match!r} (default at most {loosest:g}) has no why"
 
 
-def after(house: House, change: Change) -> Iterator[str]:
+def after(project: Project, change: Change) -> Iterator[str]:
     """`after` names changes of the same suite."""
-    known = changes.directories(house)
+    known = changes.directories(project)
     for before in change.file.after:
         if before not in known:
             yield f"after names {before!r}, which does not exist"
@@ -72,19 +72,19 @@ def after(house: House, change: Change) -> Iterator[str]:
             yield f"after names {before!r}, which is of another suite"
     if all(before in known for before in change.file.after):
         try:
-            changes.before(house, change)
+            changes.before(project, change)
         except UsageError as circle:
             yield f"after: {circle.what} ({', '.join(text for _, text in circle.facts)})"
 
 
-def texts(house: House, change: Change) -> Iterator[str]:
+def texts(project: Project, change: Change) -> Iterator[str]:
     """pr.md is there and says what the work was made from."""
     path = change.directory / "pr.md"
     if not path.is_file() or len(path.read_text().split()) < 40:
         yield "pr.md is missing or says almost nothing"
 
 
-def provenance(house: House, change: Change) -> Iterator[str]:
+def provenance(project: Project, change: Change) -> Iterator[str]:
     """Every file in reference/ is in provenance.toml with its sha256."""
     folder = change.directory / "reference"
     files = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and p.name != "provenance.toml"}
@@ -107,7 +107,7 @@ def provenance(house: House, change: Change) -> Iterator[str]:
             yield f"reference/{name} is not the file that provenance.toml describes (sha256 differs)"
 
 
-def evidence(house: House, change: Change) -> Iterator[str]:
+def evidence(project: Project, change: Change) -> Iterator[str]:
     """evidence/README.md names every file in evidence/, so that each stands beside the command that made it."""
     folder = change.directory / "evidence"
     files = [p for p in folder.rglob("*") if p.is_file() and p.name not in ("README.md", "status.json")] if folder.is_dir() else []

@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from forklift import changes, shell
+from forklift.branch import changes
 from forklift.model import Change
-from forklift.paths import House
+from forklift.system import shell
+from forklift.system.paths import Project
 
 _HARNESS = {"forklift", "proving"}
 _LARGE = 1 << 20
 
 
-def imports(house: House, change: Change) -> Iterator[str]:
+def imports(project: Project, change: Change) -> Iterator[str]:
     """Overlay code never imports the harness or its helpers."""
     for path in _python(change):
         try:
@@ -37,7 +38,7 @@ def imports(house: House, change: Change) -> Iterator[str]:
                     yield f"{_name(change, path)}:{getattr(node, 'lineno', 0)} imports {name}"
 
 
-def copyright_header(house: House, change: Change) -> Iterator[str]:
+def copyright_header(project: Project, change: Change) -> Iterator[str]:
     """Each Python file starts with the suite's licence header."""
     holder = change.suite.copyright
     for path in _python(change):
@@ -46,11 +47,11 @@ def copyright_header(house: House, change: Change) -> Iterator[str]:
             yield f"{_name(change, path)} lacks the licence header ({holder})"
 
 
-def formatted(house: House, change: Change) -> Iterator[str]:
+def formatted(project: Project, change: Change) -> Iterator[str]:
     """The suite's own formatter has nothing to change."""
     bin_directory = Path(sys.executable).parent
     for words in change.suite.formatter.check:
-        marks = {_formatted_mark(house, change, words, path): path for path in _python(change)}
+        marks = {_formatted_mark(project, change, words, path): path for path in _python(change)}
         files = [str(path) for mark, path in marks.items() if not mark.is_file()]
         if not files:
             continue
@@ -64,27 +65,27 @@ def formatted(house: House, change: Change) -> Iterator[str]:
             yield f"{words[0]} would change the overlay: {first.replace(str(change.overlay) + '/', '')}"
 
 
-def _formatted_mark(house: House, change: Change, words: list[str], path: Path) -> Path:
+def _formatted_mark(project: Project, change: Change, words: list[str], path: Path) -> Path:
     """There where this content at this path passed this formatter before: yapf takes a second for each large file."""
     name = json.dumps([words, str(path.relative_to(change.directory)), change.suite.short]).encode()
-    digest = hashlib.sha256(_harness_lock(house) + name + b"\0" + path.read_bytes())
-    return house.cache / "formatted" / digest.hexdigest()
+    digest = hashlib.sha256(_harness_lock(project) + name + b"\0" + path.read_bytes())
+    return project.cache / "formatted" / digest.hexdigest()
 
 
 @cache
-def _harness_lock(house: House) -> bytes:
-    lock = house.locks / "harness.txt"
+def _harness_lock(project: Project) -> bytes:
+    lock = project.locks / "harness.txt"
     return lock.read_bytes() if lock.is_file() else b""
 
 
-def not_a_patch(house: House, change: Change) -> Iterator[str]:
+def not_a_patch(project: Project, change: Change) -> Iterator[str]:
     """No leftovers: rejects, originals, byte code, archives of other files."""
     for path in changes.overlay_files(change):
         if path.endswith((".rej", ".orig", ".pyc", ".patch", ".swp")):
             yield f"overlay/{path} is a leftover"
 
 
-def large_files(house: House, change: Change) -> Iterator[str]:
+def large_files(project: Project, change: Change) -> Iterator[str]:
     """Nothing above 1 MiB goes into a repository."""
     for path in change.directory.rglob("*"):
         if path.is_file() and path.stat().st_size > _LARGE:

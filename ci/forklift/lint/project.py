@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import git as gitpython
 
-from forklift import base, status, suites
-from forklift.paths import House
+from forklift.branch import base, suites
+from forklift.results import status
+from forklift.system.paths import Project
 
 # the project speaks of itself alone: no package index's host, no path of somebody's machine
 _FOREIGN = re.compile(
@@ -18,34 +19,34 @@ _FOREIGN = re.compile(
 _TEXT = (".py", ".toml", ".md", ".sh", ".yml", ".yaml", ".txt", ".in", ".cfg", ".json", ".cc", ".h", ".cpp", ".cmake")
 
 
-def pins(house: House) -> Iterator[str]:
+def pins(project: Project) -> Iterator[str]:
     """suites.toml, the gitlinks and .gitmodules agree."""
-    modules = (house.root / ".gitmodules").read_text() if (house.root / ".gitmodules").is_file() else ""
-    for suite in suites.load(house.ci).suite:
-        linked = base.gitlink(house, suite)
+    modules = (project.root / ".gitmodules").read_text() if (project.root / ".gitmodules").is_file() else ""
+    for suite in suites.load(project.ci).suite:
+        linked = base.gitlink(project, suite)
         if linked is not None and linked != suite.pin:
             yield f"{suite.name}: suites.toml pins {suite.pin[:10]}, the gitlink is {linked[:10]}"
         if f"path = forks/{suite.name}\n" not in modules or f"url = {suite.url}\n" not in modules:
             yield f"{suite.name}: .gitmodules has no entry forks/{suite.name} with {suite.url}"
 
 
-def known_failures(house: House) -> Iterator[str]:
+def known_failures(project: Project) -> Iterator[str]:
     """Every known failure has a reason and a date."""
-    path = house.ci / "known_failures.toml"
+    path = project.ci / "known_failures.toml"
     for row in tomllib.loads(path.read_text()).get("failure", []) if path.is_file() else []:
         for key in ("id", "reason", "date", "upstream"):
             if not str(row.get(key, "")).strip():
                 yield f"known_failures.toml: {row.get('id', '(no id)')} has no {key}"
 
 
-def speaks_of_itself(house: House) -> Iterator[str]:
+def speaks_of_itself(project: Project) -> Iterator[str]:
     """No registry host and no path of a machine in a committed text."""
     try:
-        listed = [path for path, _ in gitpython.Repo(house.root).index.entries]
+        listed = [path for path, _ in gitpython.Repo(project.root).index.entries]
     except gitpython.InvalidGitRepositoryError:
         return
     for name in sorted(map(str, listed)):
-        path = house.root / name
+        path = project.root / name
         if not name.endswith(_TEXT) or not path.is_file() or path.name == "project.py":
             continue
         for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
@@ -54,10 +55,10 @@ def speaks_of_itself(house: House) -> Iterator[str]:
                 yield f"{name}:{number} names {found.group(0)}"
 
 
-def status_table(house: House) -> Iterator[str]:
+def status_table(project: Project) -> Iterator[str]:
     """The tables in the READMEs are what `forklift list --markdown` prints."""
-    table = status.markdown(house)
+    table = status.markdown(project)
     for name in ("README.md", "README_CN.md"):
-        path = house.root / name
+        path = project.root / name
         if path.is_file() and table not in path.read_text():
             yield f"{name} does not hold the present status table: run make status"

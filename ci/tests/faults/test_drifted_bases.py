@@ -1,6 +1,6 @@
 """A base that is not the one a change was made for: refused, with what drifted and what to type."""
 
-from toyhouse import LINEAR, git, put
+from toyproject import LINEAR, git, put
 
 
 def test_an_overlay_file_that_exists_upstream(forked):

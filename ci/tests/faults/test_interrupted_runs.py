@@ -9,9 +9,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from toyhouse import LINEAR, PACKAGE, alive, pack, put, sha256, until
+from toyproject import LINEAR, PACKAGE, alive, pack, put, sha256, until
 
-from forklift import suites
+from forklift.branch import suites
 
 # The first run of the script starts a child, tells both ids, and waits for the file `go`; any later one measures at once.
 BLOCKING = """
@@ -263,7 +263,7 @@ def test_a_run_that_is_killed_while_it_makes_the_environment(toy, server, tmp_pa
 
 @pytest.fixture
 def small_disk(toy, monkeypatch):
-    """The house's bundles on a disk of 2 MB: a file system of its own, mounted for this test where that is allowed."""
+    """The project's bundles on a disk of 2 MB: a file system of its own, mounted for this test where that is allowed."""
     toy.out.mkdir()
     words = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", toy.out]
     if subprocess.run(words, capture_output=True, check=False).returncode != 0:
@@ -324,7 +324,7 @@ def test_a_full_disk_as_the_calls_report_it(toy, monkeypatch, step):
 
 @pytest.fixture
 def fresh(toy):
-    """A house that has downloaded nothing yet."""
+    """A project that has downloaded nothing yet."""
     toy.change()
     toy.wheel.unlink()
     toy.wheel.parent.rmdir()

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from toyhouse import HEADER, put
+from toyproject import HEADER, put
 
 # a layer with a square weight (a transpose keeps its shape), and enough outputs for one among 4000
 SIDE, ROWS = 40, 100

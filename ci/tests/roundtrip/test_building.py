@@ -4,12 +4,12 @@ import shutil
 import sys
 
 import pytest
-from toyhouse import HEADER, HOOKED, LINEAR, REGISTRY, ToyHouse, copy_upstream, git, lose_blob, put
+from toyproject import HEADER, HOOKED, LINEAR, REGISTRY, ToyProject, copy_upstream, git, lose_blob, put
 
-from forklift import branch as branches
+from forklift.branch import build as branches
 from forklift.errors import ForkliftError, Reason
-from forklift.git import Git
-from forklift.workspace import lay_out
+from forklift.system.git import Git
+from forklift.workspace.tree import lay_out
 
 # everything that a careless tool would damage: bytes, line ends, modes, a missing last newline, a name with a blank
 OVERLAY = {
@@ -66,7 +66,7 @@ def test_the_same_commits_twice_elsewhere_and_under_a_hostile_configuration(fork
 
     root = tmp_path / "quite" / "another place"
     root.mkdir(parents=True)
-    other = ToyHouse(root, copy_upstream(forked.upstream, tmp_path / "quite" / "copy.git"))
+    other = ToyProject(root, copy_upstream(forked.upstream, tmp_path / "quite" / "copy.git"))
     shutil.copytree(forked.root / "patches", other.root / "patches", dirs_exist_ok=True)
     other.borrow()
     for name in ("ROOT", "CACHE_DIR", "OUT_DIR"):
@@ -136,7 +136,7 @@ def test_commits_in_the_contributors_name(forked, monkeypatch):
 
 @pytest.fixture
 def lacking(toy, tmp_path):
-    """A toy house whose fork borrows from a copy without the content of one large file."""
+    """A toy project whose fork borrows from a copy without the content of one large file."""
     copy = copy_upstream(toy.upstream, tmp_path / "lacking.git")
     lose_blob(copy, "assets/large.bin")
     toy.borrow(copy.path)
@@ -147,9 +147,9 @@ def test_a_copy_that_lacks_a_blob_builds_the_same_branch(lacking, upstream, tmp_
     lacking.change()
     built = lacking.build()
     assert built.base.kind == "fork"
-    root = tmp_path / "whole" / "house"
+    root = tmp_path / "whole" / "project"
     root.mkdir(parents=True)
-    whole = ToyHouse(root, upstream)
+    whole = ToyProject(root, upstream)
     whole.borrow()
     whole.change()
     assert whole.build().head == built.head
@@ -164,7 +164,7 @@ def test_the_work_tree_leaves_the_file_out_and_says_so(lacking):
         "write_metrics(arguments().out, {'here': os.path.exists('assets/large.bin'), 'rest': os.path.exists('tools/run.sh')})\n",
     )
     built = lacking.build()
-    directory, left_out = lay_out(lacking.house, built.base, built.head, built.tree, "toy-linear")
+    directory, left_out = lay_out(lacking.project, built.base, built.head, built.tree, "toy-linear")
     assert left_out == ["assets/large.bin"]
     assert (directory / "tools" / "run.sh").stat().st_mode & 0o111
     assert not (directory / "assets" / "large.bin").exists()
@@ -176,7 +176,7 @@ def test_the_work_tree_leaves_the_file_out_and_says_so(lacking):
 def test_a_whole_copy_has_nothing_to_say(forked):
     forked.change()
     built = forked.build()
-    directory, left_out = lay_out(forked.house, built.base, built.head, built.tree, "toy-linear")
+    directory, left_out = lay_out(forked.project, built.base, built.head, built.tree, "toy-linear")
     assert left_out == []
     assert (directory / "assets" / "large.bin").stat().st_size == 256 * 1200
 

@@ -10,9 +10,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from toyhouse import HEADER, HOOKED, LINEAR, PR, REGISTRY, git, put
+from toyproject import HEADER, HOOKED, LINEAR, PR, REGISTRY, git, put
 
-from forklift import wheel
+from forklift.commands import wheel
 
 ALIGN = """
 import numpy as np
@@ -73,7 +73,7 @@ TEST = HEADER + (
 
 
 def prove(toy, *kinds):
-    """A change with the checks of these kinds, in a house whose environment is ready."""
+    """A change with the checks of these kinds, in a project whose environment is ready."""
     toy.make_environment()
     directory = toy.change(
         overlay={"toylib/linear.py": LINEAR, "tests/test_linear.py": TEST},
@@ -435,7 +435,7 @@ def test_a_check_that_another_paddle_runs(toy):
 
 
 def test_without_a_gpu_its_leg_is_skipped_and_never_passed(aligned, monkeypatch):
-    monkeypatch.setattr("forklift.gpu.present", lambda: False)
+    monkeypatch.setattr("forklift.workspace.gpu.present", lambda: False)
     aligned.borrow()
     ran = aligned.cli("check", "toy-linear", "--paddle", "gpu", "--json")
     assert [(row["outcome"], row["reason"]) for row in ran.rows[1:]] == [("skipped", "needs_gpu")] * 2

@@ -2,15 +2,15 @@
 
 import pytest
 from test_building import awkward
-from toyhouse import HEADER, HOOKED, LINEAR, REGISTRY, copy_upstream, lose_blob, put
+from toyproject import HEADER, HOOKED, LINEAR, REGISTRY, copy_upstream, lose_blob, put
 
-from forklift import branch as branches
-from forklift.git import Git
+from forklift.branch import build as branches
+from forklift.system.git import Git
 
 
 @pytest.fixture
 def opened(forked):
-    """The standard change, committed in the house, and open; gives the house and the work tree."""
+    """The standard change, committed in the project, and open; gives the project and the work tree."""
     forked.change()
     forked.commit_all()
     ran = forked.cli("edit", "toy-linear")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from forklift.checks.alignment import _by_stage
-from forklift.checks.compare import compare
+from forklift.running.compare import compare
 
 
 @pytest.mark.parametrize("noise, failed", [(3e-9, 0), (3e-3, 1)])

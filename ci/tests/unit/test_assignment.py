@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forklift import changes
+from forklift.branch import changes
 from forklift.model import Commit
 
 PATHS = ["a.py", "configs/pidnet/s.yml", "configs/pidnet/deep/er.yml", "configs/pidnetx/s.yml", "docs/a.md"]

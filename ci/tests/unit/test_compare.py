@@ -8,8 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from forklift.checks.compare import DEFAULTS, FLOAT64, OTHER_STAGE, compare, limits
 from forklift.model import Tolerance
+from forklift.running.compare import DEFAULTS, FLOAT64, OTHER_STAGE, compare, limits
 
 MODERATE = st.floats(-1e6, 1e6, allow_nan=False).filter(lambda v: v == 0 or abs(v) > 1e-6)
 TENSORS = hnp.arrays(np.float64, hnp.array_shapes(max_dims=3, max_side=4), elements=MODERATE)

@@ -3,10 +3,11 @@
 import os
 
 import pytest
-from toyhouse import put
+from toyproject import put
 
-from forklift import environment, suites
+from forklift.branch import suites
 from forklift.errors import UsageError
+from forklift.workspace import environment
 
 
 @pytest.fixture
@@ -18,13 +19,13 @@ def test_a_script_sees_the_work_tree_first_and_the_helpers(toy, suite, tmp_path,
     monkeypatch.setenv("PYTHONSTARTUP", "mine.py")
     monkeypatch.setenv("FLAGS_use_mkldnn", "1")
     monkeypatch.setenv("VIRTUAL_ENV", "/mine")
-    env = environment.variables(toy.house, tmp_path, suite, "release", "3.3", 2)
+    env = environment.variables(toy.project, tmp_path, suite, "release", "3.3", 2)
     assert env["PYTHONPATH"].split(os.pathsep) == [str(tmp_path), str(toy.root / "ci")]
     assert {env[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")} == {"2"}
     assert (env["FORKLIFT_BASE"], env["FORKLIFT_PADDLE"]) == ("release", "3.3")
     assert not {"PYTHONSTARTUP", "FLAGS_use_mkldnn", "VIRTUAL_ENV"} & set(env)
     assert env["CUDA_VISIBLE_DEVICES"] == ""
-    assert environment.variables(toy.house, tmp_path, suite, "fork", "gpu", 2)["CUDA_VISIBLE_DEVICES"] == "0"
+    assert environment.variables(toy.project, tmp_path, suite, "fork", "gpu", 2)["CUDA_VISIBLE_DEVICES"] == "0"
 
 
 def test_another_lock_is_another_environment(toy):
@@ -36,7 +37,7 @@ def test_another_lock_is_another_environment(toy):
 
 def test_a_paddle_that_the_suite_has_no_lock_for(toy):
     with pytest.raises(UsageError, match="PADDLE=3.3"):
-        environment.lock_file(toy.house, suites.find(toy.root / "ci", "bare"), "3.3")
+        environment.lock_file(toy.project, suites.find(toy.root / "ci", "bare"), "3.3")
 
 
 @pytest.mark.parametrize("command", ["check", "pr"])

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from forklift.files import write_whole
+from forklift.system.files import write_whole
 
 
 def test_content_mode_and_parents(tmp_path):

@@ -6,8 +6,8 @@ import signal
 import pytest
 import typer
 
-from forklift import guard
 from forklift.errors import ForkliftError, UsageError
+from forklift.system import guard
 
 
 @pytest.fixture(autouse=True)
@@ -71,23 +71,23 @@ def test_when_even_the_log_cannot_be_written_the_traceback_is_printed(toy, capsy
 
 
 def test_the_second_run_on_a_change_is_refused_and_told_who_holds_it(toy, capsys):
-    with guard.only_run(toy.house, "toy-linear"):
+    with guard.only_run(toy.project, "toy-linear"):
         with (
             pytest.raises(UsageError, match="another run is working on toy-linear") as caught,
-            guard.only_run(toy.house, "toy-linear"),
+            guard.only_run(toy.project, "toy-linear"),
         ):
             raise AssertionError("two runs at once")
         assert dict(caught.value.facts)["process"].isdigit()
-        with guard.only_run(toy.house, "toy-other"):
+        with guard.only_run(toy.project, "toy-other"):
             pass
-    with guard.only_run(toy.house, "toy-linear"):
+    with guard.only_run(toy.project, "toy-linear"):
         pass
 
 
 def test_the_lock_goes_with_a_run_that_fails(toy):
-    with pytest.raises(ZeroDivisionError), guard.only_run(toy.house, "toy-linear"):
+    with pytest.raises(ZeroDivisionError), guard.only_run(toy.project, "toy-linear"):
         raise ZeroDivisionError
-    with guard.only_run(toy.house, "toy-linear"):
+    with guard.only_run(toy.project, "toy-linear"):
         pass
 
 

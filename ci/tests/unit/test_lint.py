@@ -3,9 +3,10 @@
 import os
 
 import pytest
-from toyhouse import HEADER, HOOKED, LINEAR, PR, REGISTRY, git, put, sha256
+from toyproject import HEADER, HOOKED, LINEAR, PR, REGISTRY, git, put, sha256
 
-from forklift import lint, status
+from forklift import lint
+from forklift.results import status
 
 CHECKS = [
     {"kind": "unit_tests", "paths": ["tests/test_linear.py"]},
@@ -38,7 +39,7 @@ def good(toy):
 
 def red(toy, whole=False):
     """The rules that found something, with what they said."""
-    return {problem.rule: problem.what for problem in lint.run(toy.house, [toy.load()], whole_project=whole)}
+    return {problem.rule: problem.what for problem in lint.run(toy.project, [toy.load()], whole_project=whole)}
 
 
 def replace(file, old, new):
@@ -131,7 +132,7 @@ VIOLATIONS = [
 def test_a_planted_violation_is_red(toy, good, rule, plant, said):
     toy.change("one", suite="bare", overlay={"tests/test_one.py": TEST}, edits={})
     plant(toy, good)
-    found = [problem.what for problem in lint.run(toy.house, [toy.load()], whole_project=False) if problem.rule == rule]
+    found = [problem.what for problem in lint.run(toy.project, [toy.load()], whole_project=False) if problem.rule == rule]
     assert any(said in what for what in found), found
     ran = toy.cli("lint", "toy-linear")
     assert ran.status == 1
@@ -151,9 +152,9 @@ def test_a_relative_import_of_the_same_name_is_no_harness(toy, good):
 def test_the_formatter_of_the_suite_decides(toy):
     directory = toy.change("one", suite="bare", overlay={"tests/test_one.py": TEST}, edits={})
     change = toy.load("bare-one")
-    assert lint.run(toy.house, [change], whole_project=False) == []
+    assert lint.run(toy.project, [change], whole_project=False) == []
     put(directory / "overlay" / "tests" / "test_one.py", HEADER + "x = {'a':1}\n")
-    [problem] = lint.run(toy.house, [change], whole_project=False)
+    [problem] = lint.run(toy.project, [change], whole_project=False)
     assert (problem.rule, "black would change the overlay" in problem.what) == ("overlay-format", True)
 
 
@@ -166,11 +167,11 @@ def test_bytes_of_another_encoding_are_no_mistake_of_ours(toy, good):
 
 
 def project(toy, rule):
-    return [problem.what for problem in lint.run(toy.house, [], whole_project=True) if problem.rule == rule]
+    return [problem.what for problem in lint.run(toy.project, [], whole_project=True) if problem.rule == rule]
 
 
 def test_a_toy_house_is_green(toy):
-    assert lint.run(toy.house, []) == []
+    assert lint.run(toy.project, []) == []
 
 
 def test_pins_of_the_table_the_gitlinks_and_gitmodules_agree(toy):

@@ -1,9 +1,9 @@
 """A broken manifest is refused with file, key and what was expected, and exit status 2."""
 
 import pytest
-from toyhouse import put
+from toyproject import put
 
-from forklift import suites
+from forklift.branch import suites
 from forklift.errors import UsageError
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forklift import plots
+from forklift.results import plots
 
 BARS = "▁▂▃▄▅▆▇█"
 

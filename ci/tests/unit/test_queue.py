@@ -1,7 +1,7 @@
 """One queue over all changes, and the time that a whole run may take."""
 
 import pytest
-from toyhouse import put
+from toyproject import put
 
 from forklift import pipeline
 from forklift.model import CheckSpec
@@ -29,7 +29,7 @@ write_benchmark(args.out, [rows])
 GAP = {"kind": "metrics", "script": "checks/m.py", "require": [{"metric": "gap", "max": 1.0}]}
 
 
-def house(toy, costs):
+def project(toy, costs):
     toy.make_environment()
     for name, cost in costs.items():
         overlay = {f"toylib/{name}.py": "# Copyright (c) 2023 Toy Authors. All Rights Reserved.\n"}
@@ -44,13 +44,13 @@ def order(toy):
 
 
 def test_benchmarks_of_all_changes_come_last(toy):
-    ran = house(toy, {"one": 10, "two": 20, "three": 30}).cli("test", "-j", "1", "--json")
+    ran = project(toy, {"one": 10, "two": 20, "three": 30}).cli("test", "-j", "1", "--json")
     assert ran.status == 0, ran.err
     assert order(toy) == ["toy-three", "toy-two", "toy-one", "bench", "bench", "bench"]
 
 
 def test_a_change_without_a_branch_does_not_stop_the_others(toy):
-    house(toy, {"one": 10, "two": 20})
+    project(toy, {"one": 10, "two": 20})
     put(toy.root / "patches" / "toy" / "two" / "overlay" / "toylib" / "unassigned.py", "A = 1\n")
     ran = toy.cli("test", "--json")
     assert ran.status == 1
@@ -60,7 +60,7 @@ def test_a_change_without_a_branch_does_not_stop_the_others(toy):
 
 
 def test_a_clock_that_is_too_small_skips_what_nobody_touched_and_says_so(toy, monkeypatch):
-    house(toy, {"one": 100, "two": 200})
+    project(toy, {"one": 100, "two": 200})
     monkeypatch.setenv("FORKLIFT_LANDED", "HEAD")
     put(toy.root / "patches" / "toy" / "one" / "checks" / "more.py", "A = 1\n")
     monkeypatch.setenv("FORKLIFT_BUDGET_S", "50")
@@ -72,17 +72,17 @@ def test_a_clock_that_is_too_small_skips_what_nobody_touched_and_says_so(toy, mo
 
 
 def test_without_a_budget_nothing_is_skipped(toy):
-    ran = house(toy, {"one": 100}).cli("test")
+    ran = project(toy, {"one": 100}).cli("test")
     assert ran.out.splitlines()[-1] == "checks: 2 passed, 0 failed, 0 skipped"
 
 
 def test_changes_that_nobody_touched_take_turns(toy, monkeypatch):
-    house(toy, {"one": 10, "two": 20, "three": 30})
+    project(toy, {"one": 10, "two": 20, "three": 30})
     monkeypatch.setenv("FORKLIFT_BUDGET_S", "5000")
     monkeypatch.setenv("FORKLIFT_LANDED", "HEAD")
     firsts = set()
     for turn in range(6):
-        monkeypatch.setattr("forklift.landed.number", lambda house, turn=turn: turn)
+        monkeypatch.setattr("forklift.branch.landed.number", lambda project, turn=turn: turn)
         (toy.cache / "downloads" / "order").unlink(missing_ok=True)
         toy.cli("test", "-j", "1", "--no-cache")
         firsts.add(order(toy)[0])
@@ -91,12 +91,12 @@ def test_changes_that_nobody_touched_take_turns(toy, monkeypatch):
 
 @pytest.mark.parametrize(("named", "want"), [("HEAD", set()), ("HEAD~1", {"toy-two"}), ("nonsense", {"toy-one", "toy-two"})])
 def test_what_differs_from_the_landed_state(toy, monkeypatch, named, want):
-    from forklift import landed
+    from forklift.branch import landed
 
-    house(toy, {"one": 10})
-    house(toy, {"two": 10})
+    project(toy, {"one": 10})
+    project(toy, {"two": 10})
     monkeypatch.setenv("FORKLIFT_LANDED", named)
-    assert landed.differing(toy.house, ["toy-one", "toy-two"]) == want
+    assert landed.differing(toy.project, ["toy-one", "toy-two"]) == want
 
 
 def test_a_slow_machine_is_taken_into_account():

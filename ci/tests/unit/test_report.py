@@ -8,11 +8,11 @@ import jinja2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toyhouse import put
+from toyproject import put
 
-from forklift import report
 from forklift.errors import Reason
 from forklift.model import CheckResult, Outcome, Report
+from forklift.results import report
 
 
 def result(check, outcome, summary="", reason=None, **more):

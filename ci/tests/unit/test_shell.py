@@ -7,10 +7,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from toyhouse import alive, until
+from toyproject import alive, until
 
-from forklift import shell
 from forklift.errors import ForkliftError, Reason
+from forklift.system import shell
 
 # starts a grandchild that ignores every polite signal, tells its id, and waits
 FAMILY = """

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from toyhouse import put
+from toyproject import put
 
-from forklift import status
 from forklift.errors import Reason
 from forklift.model import CheckResult, Outcome, Report
+from forklift.results import status
 
 README = f"# Toy\n\n{status.BEGIN}\nold\n{status.END}\n\nafter\n"
 
@@ -27,24 +27,24 @@ def change(toy):
 
 
 def test_a_change_that_is_not_begun_has_a_line(toy):
-    [row] = status.rows(toy.house)
+    [row] = status.rows(toy.project)
     assert (row.id, row.task, row.title, row.state, row.legs) == ("toy-linear", 1, "A linear layer", "not begun", {})
 
 
 def test_outcomes_are_counted_and_open_points_named(toy, change):
     status.record(change, report(a=Outcome.PASSED, b=Outcome.SKIPPED, c=Outcome.FAILED, d=Outcome.ERROR), "release")
-    [row] = status.rows(toy.house)
+    [row] = status.rows(toy.project)
     assert row.legs == {"release, paddle 2.6": "1 of 4 passed, 1 failed, 1 error, 1 skipped(partial_base)"}
     assert row.open_points == "b, c, d"
     status.record(change, report("3.3", b=Outcome.PASSED), "fork")
-    [row] = status.rows(toy.house)
+    [row] = status.rows(toy.project)
     assert row.open_points == "c, d"
 
 
 def test_a_later_run_of_the_same_leg_replaces_it(toy, change):
     status.record(change, report(a=Outcome.FAILED), "release")
     status.record(change, report(a=Outcome.PASSED), "release")
-    assert status.rows(toy.house)[0].legs == {"release, paddle 2.6": "1 of 1 passed"}
+    assert status.rows(toy.project)[0].legs == {"release, paddle 2.6": "1 of 1 passed"}
 
 
 def test_a_run_of_one_check_keeps_the_others(toy):
@@ -52,7 +52,7 @@ def test_a_run_of_one_check_keeps_the_others(toy):
     change = toy.load()
     status.record(change, report(a=Outcome.FAILED, b=Outcome.PASSED, gone=Outcome.PASSED), "release")
     status.record(change, report(a=Outcome.PASSED), "release")
-    [row] = status.rows(toy.house)
+    [row] = status.rows(toy.project)
     assert row.legs == {"release, paddle 2.6": "2 of 2 passed"}, "a check that the manifest no longer has is dropped"
 
 
@@ -75,13 +75,13 @@ def test_markdown_has_a_column_for_each_base(toy, change):
 
 def test_changes_that_no_task_names_come_last(toy, change):
     toy.change("another", overlay={"toylib/another.py": "A = 1\n"}, edits={})
-    assert [row.id for row in status.rows(toy.house)] == ["toy-linear", "toy-another"]
+    assert [row.id for row in status.rows(toy.project)] == ["toy-linear", "toy-another"]
 
 
 def test_readmes_are_brought_up_to_date_once(toy, change):
     for name in ("README.md", "README_CN.md"):
         put(toy.root / name, README)
-    assert status.update_readmes(toy.house) == ["README.md", "README_CN.md"]
+    assert status.update_readmes(toy.project) == ["README.md", "README_CN.md"]
     text = (toy.root / "README.md").read_text()
     assert text.startswith("# Toy\n\n")
     assert text.endswith("\n\nafter\n")

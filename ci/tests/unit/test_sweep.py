@@ -6,11 +6,12 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toyhouse import put, table
+from toyproject import put, table
 
-from forklift import sweep, sweep_verdict
 from forklift.errors import UsageError
 from forklift.model import Change, FeatureBranch, SweepSpec
+from forklift.sweep import run as sweep
+from forklift.sweep import verdict as sweep_verdict
 
 SPEC = SweepSpec(script="checks/row.py")
 

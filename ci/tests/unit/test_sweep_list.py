@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from toyhouse import put, table
+from toyproject import put, table
 
-from forklift import sweep_list
 from forklift.errors import UsageError
-from forklift.sweep import ModelRow
-from forklift.sweep_verdict import summarise
+from forklift.sweep import listing as sweep_list
+from forklift.sweep.run import ModelRow
+from forklift.sweep.verdict import summarise
 
 
 def run(mode, gap=0.0, ratio=1.0, **proof):

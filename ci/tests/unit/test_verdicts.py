@@ -3,15 +3,15 @@
 import math
 
 import pytest
-from toyhouse import put
+from toyproject import put
 
 from forklift.checks.benchmark import ratio
-from forklift.checks.junit import read_junit
 from forklift.checks.loss_consistency import judge
 from forklift.checks.metrics import violation
 from forklift.checks.unit_tests import verdict
 from forklift.errors import ForkliftError
 from forklift.model import Requirement
+from forklift.running.junit import read_junit
 
 STEPS = 50
 

@@ -1,0 +1,1 @@
+"""A change becomes a branch, and an edited tree a change again."""

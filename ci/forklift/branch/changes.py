@@ -1,0 +1,110 @@
+"""Load and select changes: patches/<suite>/<change>/change.toml."""
+
+from __future__ import annotations
+
+import fnmatch
+from pathlib import Path
+
+import msgspec
+
+from forklift.branch import suites
+from forklift.errors import UsageError, nearest
+from forklift.model import Change, ChangeFile, Commit
+from forklift.system.paths import Project
+
+
+def load(project: Project, directory: Path) -> Change:
+    """One change from its directory."""
+    file = suites.decode(directory / "change.toml", ChangeFile)
+    return Change(file, suites.find(project.ci, file.suite), directory)
+
+
+def directories(project: Project) -> dict[str, Path]:
+    """{id: directory} of every change, by the path alone: a broken manifest does not hide the others."""
+    found = {}
+    for manifest in sorted(project.patches.glob("*/*/change.toml")):
+        found[f"{manifest.parent.parent.name}-{manifest.parent.name}"] = manifest.parent
+    return found
+
+
+def find(project: Project, change_id: str) -> Change:
+    """A change by its id; the error names the nearest."""
+    known = directories(project)
+    if change_id not in known:
+        raise UsageError(
+            f"no change {change_id!r}", [("have", " ".join(known) or "none yet")], nearest(change_id, known) or "forklift list"
+        )
+    return load(project, known[change_id])
+
+
+def select(project: Project, ids: list[str] | None = None) -> list[Change]:
+    """The named changes, or all."""
+    return [find(project, change_id) for change_id in (ids or directories(project))]
+
+
+def before(project: Project, change: Change) -> list[Change]:
+    """All changes that must land first, each once, in their order."""
+    order: dict[str, Change] = {}
+
+    def visit(row: Change, way: tuple[str, ...]) -> None:
+        for name in row.file.after:
+            if name in way:
+                raise UsageError("changes wait for each other", [("after", ", ".join(way))], "remove one `after` entry")
+            if name not in order:
+                found = find(project, name)
+                visit(found, (*way, name))
+                order[name] = found
+
+    visit(change, (change.id,))
+    return list(order.values())
+
+
+def alone(change: Change) -> Change:
+    """The change without its `after`, for a base that has those already."""
+    return msgspec.structs.replace(change, file=msgspec.structs.replace(change.file, after=[]))
+
+
+def overlay_files(change: Change) -> list[str]:
+    """Paths of the overlay's files, relative to the suite's root, sorted."""
+    return _files(change.overlay)
+
+
+def edit_files(change: Change) -> list[str]:
+    """Upstream paths that edits touch, sorted."""
+    return [path[: -len(".patch")] for path in _files(change.edits) if path.endswith(".patch")]
+
+
+def _files(top: Path) -> list[str]:
+    if not top.is_dir():
+        return []
+    found = (path for path in top.rglob("*") if path.is_file() or path.is_symlink())
+    return sorted(str(path.relative_to(top)) for path in found if "__pycache__" not in path.parts)
+
+
+def overlay_of(commit: Commit, paths: list[str]) -> list[str]:
+    """The overlay files that a commit's globs take; `dir/**` takes everything below."""
+    return [path for path in paths if any(matches(path, glob) for glob in commit.overlay)]
+
+
+def matches(path: str, glob: str) -> bool:
+    if glob.endswith("/**"):
+        return path.startswith(glob[:-2])
+    return fnmatch.fnmatchcase(path, glob)
+
+
+def assignment_problems(change: Change) -> list[str]:
+    """Files that are in no commit or in several, and entries that name nothing."""
+    overlay, edits = overlay_files(change), edit_files(change)
+    problems = []
+    for kind, path in [("overlay", p) for p in overlay] + [("edits", p) for p in edits]:
+        count = sum(
+            any(matches(path, glob) for glob in commit.overlay) if kind == "overlay" else path in commit.edits
+            for commit in change.file.commit
+        )
+        if count != 1:
+            problems.append(f"{kind}/{path} is in {count} commits, want exactly one [[commit]]")
+    for number, commit in enumerate(change.file.commit, 1):
+        empty = [glob for glob in commit.overlay if not any(matches(path, glob) for path in overlay)]
+        empty += [path for path in commit.edits if path not in edits]
+        problems += [f"[[commit]] {number} names {entry!r}, which matches no file" for entry in empty]
+    return problems

@@ -1,0 +1,105 @@
+"""The only 3-way merge: carry a change to another commit; and stack all changes of a suite."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from forklift.branch import build as branches
+from forklift.branch import changes
+from forklift.errors import ForkliftError, UsageError
+from forklift.model import BaseTree, Change, FeatureBranch
+from forklift.system.git import Git
+from forklift.system.paths import Project
+
+Verdict = Literal["applies", "conflicts", "already upstream"]
+
+
+class Carried(msgspec.Struct, frozen=True):
+    """How a rebase ended, and for each path that matters why."""
+
+    verdict: Verdict
+    onto: str
+    paths: tuple[str, ...]
+    tree: str = ""
+
+
+def rebase(change: Change, base: BaseTree, onto: str) -> Carried:
+    """Apply the change to `onto` with 3-way merge, in memory: nothing is written but objects."""
+    repository = Git(base.git_dir)
+    if not repository.exists(onto):
+        raise UsageError(
+            f"no commit {onto} in the fork", [("where", base.git_dir)], f"git -C forks/{base.suite.name} fetch origin {onto}"
+        )
+    commit = repository.line("rev-parse", f"{onto}^{{commit}}")
+    there = repository.files(commit)
+    upstream = [path for path in changes.overlay_files(change) if path in there]
+    upstream += [path for path in changes.edit_files(change) if _reverse_applies(repository, change, commit, path)]
+    total = len(changes.overlay_files(change)) + len(changes.edit_files(change))
+    if upstream and len(upstream) == total:
+        return Carried("already upstream", commit, tuple(f"{p} ({_last_commit(repository, commit, p)})" for p in upstream))
+    clash = [path for path in upstream if path in changes.overlay_files(change)]
+    conflicts: list[str] = []
+    with repository.index(commit) as index:
+        for step in change.file.commit:
+            branches.add_overlay(index, change, step)
+            for path in step.edits:
+                if path not in upstream and not _three_way(index, change, path):
+                    conflicts.append(path)
+        tree = index.line("write-tree", "--missing-ok") if not conflicts else ""
+    if conflicts or clash:
+        overlaid = [f"{p} (exists there: {_last_commit(repository, commit, p)})" for p in clash]
+        return Carried("conflicts", commit, (*conflicts, *overlaid))
+    return Carried("applies", commit, tuple(upstream), tree)
+
+
+def stack(project: Project, rows: list[Change], base: BaseTree) -> list[FeatureBranch]:
+    """Build all changes of a suite on top of each other; the error names the two that collide."""
+    built: list[FeatureBranch] = []
+    touched: dict[str, str] = {}
+    for change in _in_order(rows):
+        mine = changes.overlay_files(change) + changes.edit_files(change)
+        try:
+            branch = branches.build(project, changes.alone(change), base, write_ref=False, strict=not built)
+        except ForkliftError as failed:
+            rivals = sorted({touched[path] for path in mine if path in touched})
+            if not rivals:
+                raise
+            both = [path for path in mine if path in touched]
+            raise ForkliftError(
+                f"{change.id} collides with {', '.join(rivals)}",
+                [("files", ", ".join(both)), *failed.facts],
+                f'name it in `after = ["{rivals[0]}"]` of {change.id}, then forklift rebase {change.id}',
+            ) from failed
+        built.append(branch)
+        touched.update({path: change.id for path in mine})
+        base = branches.on_top(branch)
+    return built
+
+
+def _in_order(rows: list[Change]) -> list[Change]:
+    """`after` first, then by id."""
+    waiting, done = {row.id: row for row in rows}, []
+    while waiting:
+        ready = [row for row in waiting.values() if not any(before in waiting for before in row.file.after)]
+        if not ready:
+            raise UsageError("changes wait for each other", [("after", ", ".join(waiting))], "remove one `after` entry")
+        first = min(ready, key=lambda row: row.id)
+        done.append(waiting.pop(first.id))
+    return done
+
+
+def _three_way(index: Git, change: Change, path: str) -> bool:
+    content = branches.edit_path(change, path).read_bytes()
+    return index.done("apply", "--cached", "--3way", "--whitespace=nowarn", "-", stdin=content, check=False).status == 0
+
+
+def _reverse_applies(repository: Git, change: Change, commit: str, path: str) -> bool:
+    content = branches.edit_path(change, path).read_bytes()
+    with repository.index(commit) as index:
+        return index.done("apply", "--cached", "--reverse", "--check", "-", stdin=content, check=False).status == 0
+
+
+def _last_commit(repository: Git, commit: str, path: str) -> str:
+    return repository.line("log", "-1", "--format=%h %s", commit, "--", path) or commit[:10]

@@ -1,0 +1,74 @@
+"""Results to JSON, JUnit and Markdown."""
+
+from __future__ import annotations
+
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import msgspec
+
+from forklift.model import CheckResult, Outcome, Report
+from forklift.results.plots import sparkline
+from forklift.system.files import write_whole
+
+# characters that XML has no way to write: the colours of a terminal, for instance
+_NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def write(target: Path, reports: list[Report]) -> None:
+    """report.json and junit.xml of one or several changes."""
+    write_whole(target / "report.json", msgspec.json.format(msgspec.json.encode(reports), indent=1) + b"\n")
+    write_whole(target / "junit.xml", junit(reports))
+
+
+def junit(reports: list[Report]) -> bytes:
+    """One test suite a change, one test case a check."""
+    top = ElementTree.Element("testsuites")
+    for report in reports:
+        rows = report.results
+        suite = ElementTree.SubElement(
+            top,
+            "testsuite",
+            name=report.change,
+            tests=str(len(rows)),
+            failures=str(sum(row.outcome is Outcome.FAILED for row in rows)),
+            errors=str(sum(row.outcome is Outcome.ERROR for row in rows)),
+            skipped=str(sum(row.outcome is Outcome.SKIPPED for row in rows)),
+        )
+        for row in rows:
+            case = ElementTree.SubElement(suite, "testcase", classname=row.change, name=row.check, time=str(row.seconds))
+            tag = {Outcome.FAILED: "failure", Outcome.ERROR: "error", Outcome.SKIPPED: "skipped"}.get(row.outcome)
+            if tag:
+                ElementTree.SubElement(case, tag, message=_NO_XML.sub("?", f"{reason_of(row)}{row.summary}"))
+    return ElementTree.tostring(top, encoding="utf-8", xml_declaration=True)
+
+
+def reason_of(row: CheckResult) -> str:
+    """`reason: ` of a skip or an error, else nothing."""
+    return f"{row.reason.value}: " if row.reason else ""
+
+
+def render(templates: Path, template: str, /, **values: Any) -> str:
+    """A template of ci/templates; an undefined name is an error, not an empty string."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(number=number, spark=sparkline)
+    return environment.get_template(template).render(**values)
+
+
+def number(value: Any) -> str:
+    """A figure for a table; a dash where there is none (JSON, and so a stored result, has no inf and no nan)."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.2e}" if value and not 1e-3 <= abs(value) < 1e5 else f"{value:.4g}"
+    return str(value)

@@ -1,0 +1,191 @@
+"""The list of models that a sweep makes: one line a row with a small curve, and totals; in English and Chinese."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from forklift.errors import UsageError
+from forklift.model import Change
+from forklift.sweep.run import ModelRow, read_rows
+from forklift.system.files import write_whole
+
+BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
+GOOD = ("equal", "close")
+_BARS = "▁▂▃▄▅▆▇█"
+_WORDS = {
+    "en": {
+        "head": ["model", "class", "whole graph", "SOT", "step time", "lines", "loss, 50 steps", "note"],
+        "equal": "equal",
+        "close": "close",
+        "apart": "apart",
+        "from": "from step",
+        "no": "no",
+        "breaks": "breaks",
+        "missing": "not measured",
+        "single": "float32 apart from step {step} ({gap:.0e}); compared in float64",
+        "totals": "{measured} of {rows} rows measured; {any} ({any_share}) train in at least one static mode, "
+        "{ast} ({ast_share}) as a whole graph, {sot} ({sot_share}) under SOT. "
+        "Median step time, static against dygraph (CPU time): whole graph {ast_ratio}, SOT {sot_ratio}.",
+        "legend": "*equal*: the largest relative difference of the loss is at most 1e-5 over all 50 steps; *close*: at most 1e-3, "
+        "with the step where it first exceeds 1e-5; *apart*: more. *step time*: whole graph / SOT against dygraph. "
+        "*lines*: lines of the suite's code changed for this model alone. *breaks*: places where SOT leaves the graph.",
+    },
+    "zh": {
+        "head": ["模型", "类", "整图（AST）", "SOT", "单步耗时", "改动行数", "50 步损失", "说明"],
+        "equal": "一致",
+        "close": "接近",
+        "apart": "偏离",
+        "from": "自第",
+        "no": "不支持",
+        "breaks": "处断图",
+        "missing": "未测",
+        "single": "float32 自第 {step} 步偏离（{gap:.0e}），以 float64 对比",
+        "totals": "共 {rows} 行，已测 {measured} 行；"
+        "{any} 行（{any_share}）至少可在一种静态模式下训练，"
+        "整图 {ast} 行（{ast_share}），SOT {sot} 行（{sot_share}）。"
+        "静态与动态单步耗时之比的中位数（CPU 时间）：整图 {ast_ratio}，SOT {sot_ratio}。",
+        "legend": "*一致*：50 步内损失的最大相对误差不超过 1e-5；"
+        "*接近*：不超过 1e-3，并给出首次超过 1e-5 的步数；*偏离*：更大。"
+        "*单步耗时*：整图 / SOT 相对动态图。"
+        "*改动行数*：仅为该模型改动的套件代码行数。"
+        "*处断图*：SOT 离开静态图的位置数。",
+    },
+}
+
+
+def write(change: Change, root: Path) -> list[Path]:
+    """docs/to_static/<suite>.md, and the part between the marks of the change's own documents."""
+    spec = change.file.sweep
+    if spec is None:
+        raise UsageError(f"{change.id} has no [sweep]", [("file", change.directory / "change.toml")], "forklift list")
+    rows = read_rows(change.directory / spec.rows)
+    results = read_results(change.directory / "evidence" / "rows.jsonl")
+    edits = {path: changed_lines(change.edits / f"{path}.patch") for row in rows for path in row.edits}
+    written = []
+    for path in spec.documents:
+        target = change.directory / path
+        language = "zh" if "_cn" in target.stem or "zh_CN" in target.parts else "en"
+        write_whole(target, between(target, "\n".join(table(rows, results, edits, language))).encode())
+        written.append(target)
+    target = root / "docs" / "to_static" / f"{change.suite.short}.md"
+    title = f"# {change.suite.name}: training with dynamic-to-static"
+    source = (
+        f"Rows: `patches/{change.suite.short}/to-static/models.toml`; figures: `evidence/rows.jsonl` there; "
+        f"`forklift sweep {change.id}` measures, `forklift sweep {change.id} --list` writes this file."
+    )
+    write_whole(target, "\n".join([title, "", source, "", *table(rows, results, edits, "en"), ""]).encode())
+    return [*written, target]
+
+
+def read_results(path: Path) -> dict[str, dict[str, Any]]:
+    """The lines of rows.jsonl by id; none where there is no file yet."""
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return {row["id"]: row for row in map(msgspec.json.decode, lines)}
+
+
+def changed_lines(patch: Path) -> int:
+    """Lines that a patch adds or takes away."""
+    lines = patch.read_text().splitlines()
+    return sum(line[:1] in "+-" and line[:3] not in ("+++", "---") for line in lines if line)
+
+
+def between(target: Path, text: str) -> str:
+    """The document with `text` between its marks."""
+    before, mark, rest = target.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not mark or not end:
+        raise UsageError("a document has no place for the list", [("file", target)], f"add {BEGIN} and {END} to it")
+    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+
+
+def table(rows: list[ModelRow], results: dict[str, dict[str, Any]], edits: dict[str, int], language: str) -> list[str]:
+    """Totals, legend and the table, as lines of markdown."""
+    words = _WORDS[language]
+    lines = [str(words["totals"]).format(**totals(rows, results)), "", str(words["legend"]), ""]
+    lines += ["| " + " | ".join(words["head"]) + " |", "|---" * len(words["head"]) + "|"]
+    for row in rows:
+        result = results.get(row.id)
+        lines.append("| " + " | ".join(cell.replace("|", "/") for cell in _cells(row, result, edits, words)) + " |")
+    return lines
+
+
+def totals(rows: list[ModelRow], results: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """How many rows are measured and train, and the median ratio of step times."""
+    found = [results[row.id] for row in rows if row.id in results]
+    good: Counter[str] = Counter()
+    ratios: dict[str, list[float]] = {"ast": [], "sot": []}
+    for result in found:
+        good["any"] += result["outcome"] in GOOD
+        for mode, facts in result["modes"].items():
+            if facts["outcome"] in GOOD:
+                good[mode] += 1
+                if facts.get("speed_ratio"):
+                    ratios[mode].append(facts["speed_ratio"])
+    shares = {f"{name}_share": f"{good[name] / max(1, len(rows)):.0%}" for name in ("any", "ast", "sot")}
+    medians = {f"{mode}_ratio": f"{statistics.median(values):.2f}" if values else "-" for mode, values in ratios.items()}
+    measured = sum(any(result["losses"].values()) for result in found)
+    return {"rows": len(rows), "measured": measured, **{name: good[name] for name in ("any", "ast", "sot")}, **shares, **medians}
+
+
+def _cells(row: ModelRow, result: dict[str, Any] | None, edits: dict[str, int], words: dict[str, Any]) -> list[str]:
+    name = [row.id, str(row.keys.get("class", ""))]
+    lines = str(sum(edits[path] for path in row.edits) or "")
+    why = str(row.keys.get("why", "") or row.skip)
+    if result is None:
+        return [*name, words["missing"], words["missing"], "", lines, "", why]
+    modes = result["modes"]
+    none = words["no"] if result["problem"] else words["missing"]
+    verdicts = [_verdict(modes[mode], words) if mode in modes else none for mode in ("ast", "sot")]
+    ratios = [_ratio(modes.get(mode)) for mode in ("ast", "sot")]
+    static: list[float | None] = next((result["losses"][mode] for mode in ("ast", "sot") if result["losses"].get(mode)), [])
+    notes = [why] if why else [_reason(mode, modes[mode]) for mode in modes if modes[mode]["outcome"] == "failed"]
+    notes += [result["problem"]] if result["problem"] and not why else []
+    gaps = result.get("float32", {})
+    single = [gaps[mode] for mode in gaps if gaps[mode].get("departs_at") and modes[mode].get("dtype") != "float32"]
+    if single:
+        notes.append(words["single"].format(step=single[0]["departs_at"], gap=single[0]["max_gap"] or math.inf))
+    return [*name, *verdicts, " / ".join(ratios), lines, sparkline(static), "; ".join(filter(None, notes))]
+
+
+def _verdict(facts: dict[str, Any], words: dict[str, Any]) -> str:
+    breaks = f", {facts['graph_breaks']} {words['breaks']}" if facts.get("graph_breaks") else ""
+    if facts["outcome"] == "equal":
+        return f"{words['equal']}{breaks}"
+    if facts.get("departs_at"):
+        word = words["close"] if facts["outcome"] == "close" else words["apart"]
+        gap = facts["max_gap"] if facts["max_gap"] is not None else math.inf
+        return f"{word} ({gap:.0e}, {words['from']} {facts['departs_at']}){breaks}"
+    return f"{words['no']}{breaks}"
+
+
+def _ratio(facts: dict[str, Any] | None) -> str:
+    value = (facts or {}).get("speed_ratio")
+    return f"{value:.2f}" if value else "-"
+
+
+def _reason(mode: str, facts: dict[str, Any]) -> str:
+    if facts.get("departs_at"):
+        return ""
+    place = f" ({facts['places'][-1]})" if facts.get("places") else ""
+    text = facts["problem"].removeprefix("script_failed: ")
+    return f"{mode}: {text[:200]}{place}"
+
+
+def sparkline(losses: list[float | None], width: int = 10) -> str:
+    """Means of `width` equal parts as bars of eight heights; what is not finite is a gap."""
+    if not losses:
+        return ""
+    size = max(1, len(losses) // width)
+    parts = [losses[start : start + size] for start in range(0, len(losses), size)][:width]
+    means = [None if any(value is None for value in part) else statistics.fmean(v for v in part if v is not None) for part in parts]
+    known = [mean for mean in means if mean is not None]
+    if not known:
+        return ""
+    low, span = min(known), max(known) - min(known) or 1.0
+    return "".join(" " if mean is None else _BARS[round((mean - low) / span * 7)] for mean in means)

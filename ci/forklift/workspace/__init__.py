@@ -1,0 +1,1 @@
+"""Where a branch is run: environment, work tree, stored results."""
