@@ -84,5 +84,5 @@ status: $(MARK) ## bring the READMEs' status tables up to date
 doctor: $(MARK) ## what this machine has
 	@$(FORKLIFT) doctor
 
-clean: ## remove .cache/ and out/
-	rm -rf .cache out
+clean: $(MARK) ## remove what Forklift made; opened work trees and other people's files stay
+	@$(FORKLIFT) clean && rm -rf $(HARNESS)

@@ -1,55 +1,70 @@
-"""Arguments to one pipeline call, and the exit code."""
+"""Arguments to one call. Each command imports what it needs when it runs, so that `--help` and `list` answer at once."""
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
-import msgspec
 import typer
 
-from forklift import lint, pipeline
-from forklift.branch import base as bases
-from forklift.branch import changes, fork, rebase, suites
-from forklift.branch import edit as worktree
-from forklift.commands import doctor, scaffold, session, wheel
-from forklift.errors import Reason
-from forklift.model import Outcome
-from forklift.results import report, status
-from forklift.results.console import Console
-from forklift.sweep import run as sweeps
-from forklift.system import guard, shell
+from forklift.system import guard
 from forklift.system.paths import current_project
 
+if TYPE_CHECKING:
+    from forklift import pipeline
+
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Carries changes as pull requests."
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Carries changes as pull requests.",
 )
 
 Id = Annotated[str, typer.Argument(help="a change, for example seg-pidnet (forklift list)")]
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="seg clas det ocr nlp mix 3d onnx")]
 Base = Annotated[
-    Optional[Literal["fork", "release"]], typer.Option("--base", help="force a base; default: the fork if it is there")
+    Optional[Literal["fork", "release"]], typer.Option("--base", help="force a base; default: the fork if it is checked out")
 ]
 Paddle = Annotated[str, typer.Option("--paddle", envvar="PADDLE", help="2.6, 3.3 or gpu")]
 Jobs = Annotated[int, typer.Option("-j", "--jobs", min=1, help="checks at once; each gets cores / jobs threads")]
-JOBS = min(4, shell.cores())
-Json = Annotated[bool, typer.Option("--json", help="one JSON object a line")]
-NoCache = Annotated[bool, typer.Option("--no-cache", envvar="CI", help="run what ran before too")]
+JOBS = min(4, os.cpu_count() or 1)
+Json = Annotated[bool, typer.Option("--json", help="one JSON object per line")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="rerun what ran before, too (always so where CI is set)")]
 Only = Annotated[Optional[list[str]], typer.Option("--only", help="a check by name or kind; may be repeated")]
 Reference = Annotated[Optional[Path], typer.Option("--reference", exists=True, file_okay=False, help="another reference set")]
 Record = Annotated[bool, typer.Option("--record", help="keep the outcomes in evidence/status.json")]
 
 
+def _options(
+    base: Optional[Literal["fork", "release"]],
+    paddle: str,
+    jobs: int,
+    no_cache: bool,
+    only: list[str] | None = None,
+    reference: Path | None = None,
+) -> pipeline.Options:
+    from forklift import pipeline
+
+    # CI systems set CI to "true", but also to their own name
+    fresh = no_cache or os.environ.get("CI", "").lower() not in ("", "0", "false", "no")
+    resolved = reference.resolve() if reference else None
+    return pipeline.Options(base=base, paddle=paddle, jobs=jobs, use_cache=not fresh, only=tuple(only or ()), reference=resolved)
+
+
 @app.command("list")
 def list_changes(markdown: Annotated[bool, typer.Option(help="the README's table")] = False, as_json: Json = False) -> None:
     """What there is, and where each change stands."""
-    project = current_project()
+    import msgspec
+
+    from forklift.results import status
+
     if markdown:
-        print(status.markdown(project))
+        print(status.markdown(current_project()))
         return
-    for row in status.rows(project):
+    for row in status.rows(current_project()):
         legs = "; ".join(f"{name}: {cell}" for name, cell in row.legs.items())
         print(msgspec.json.encode(row).decode() if as_json else f"{row.id:<24} {row.state:<10} {row.title}  {legs}")
 
@@ -57,32 +72,39 @@ def list_changes(markdown: Annotated[bool, typer.Option(help="the README's table
 @app.command("status")
 def update_status() -> None:
     """Bring the READMEs' tables up to date."""
-    for name in status.update_readmes(current_project()) or ["nothing"]:
-        print(f"{name} updated" if name != "nothing" else "the tables are up to date")
+    from forklift.results import status
+
+    changed = status.update_readmes(current_project())
+    print("\n".join(f"{name} updated" for name in changed) or "the tables are up to date")
 
 
 @app.command("lint")
 def run_lint(ids: Annotated[Optional[list[str]], typer.Argument(help="changes; default all")] = None, as_json: Json = False) -> int:
     """Rules that read files only."""
+    import msgspec
+
+    from forklift import lint
+    from forklift.branch import changes
+
     project = current_project()
-    found = lint.run(project, changes.select(project, ids), whole_project=not ids)
+    chosen = changes.select(project, ids)
+    found = lint.run(project, chosen, whole_project=not ids)
     for problem in found:
         print(msgspec.json.encode(problem).decode() if as_json else f"{problem.where}  {problem.rule}: {problem.what}")
+    if not as_json:
+        for note in lint.notes(project, chosen):
+            print(f"note: {note}")
     if not found and not as_json:
-        print(f"lint: {len(changes.directories(project)) if not ids else len(ids)} changes, no problems")
+        print(f"lint: {len(chosen)} change{'s' if len(chosen) != 1 else ''}, no problems")
     return 1 if found else 0
 
 
 @app.command("doctor")
 def run_doctor() -> int:
     """What this machine has, and what to type where something is missing."""
-    findings = list(doctor.examine(current_project()))
-    for row in findings:
-        print(
-            f"{'ok ' if row.good else 'BAD'}  {row.what:<8} {row.found}"
-            + (f"\n       next  {row.next_step}" if not row.good else "")
-        )
-    return 0 if all(row.good for row in findings) else 1
+    from forklift.commands import doctor
+
+    return doctor.run(current_project())
 
 
 @app.command("fork")
@@ -90,15 +112,21 @@ def set_up_fork(
     suite: SuiteName, source: Annotated[Optional[Path], typer.Option("--from", help="a local repository")] = None
 ) -> None:
     """Set up forks/<Suite>: shallow and blobless, or borrowed from a local repository."""
+    from forklift.branch import fork, suites
+
     project = current_project()
-    row = suites.find(project.ci, suite)
-    target = fork.borrow(project, row, source) if source else fork.fetch(project, row)
-    print(f"{row.name} @ {row.pin[:10]} in {target.relative_to(project.root)}")
+    found = suites.find(project.ci, suite)
+    target = fork.borrow(project, found, source) if source else fork.fetch(project, found)
+    print(f"{found.name} @ {found.pin[:10]} in {project.short(target)}")
 
 
 @app.command()
 def build(change_id: Id, base: Base = None, as_json: Json = False) -> None:
     """Build the feature branch alone."""
+    from forklift import pipeline
+    from forklift.branch import changes
+    from forklift.results.console import Console
+
     project = current_project()
     with guard.only_run(project, change_id):
         built, line = pipeline.build(project, changes.find(project, change_id), pipeline.Options(base=base))
@@ -120,8 +148,11 @@ def check(
     as_json: Json = False,
 ) -> int:
     """Build and run checks, all or the chosen ones."""
-    options = session.options(base, paddle, jobs, no_cache, only, reference)
-    return 1 if any(row.failed for row, _ in session.run(ids, options, Console(as_json), record, bundled=False)) else 0
+    from forklift.commands import prove
+    from forklift.results.console import Console
+
+    options = _options(base, paddle, jobs, no_cache, only, reference)
+    return prove.exit_code([report for report, _ in prove.run(ids, options, Console(as_json), record, bundled=False)])
 
 
 @app.command("pr")
@@ -136,12 +167,17 @@ def pull_request(
     open_it: Annotated[bool, typer.Option("--open", help="push the branch and open the PR with gh")] = False,
 ) -> int:
     """Branch, checks and bundle in out/<id>/; --open pushes, nothing else does."""
+    from forklift.commands import prove
+    from forklift.commands import pull_request as pull_requests
+    from forklift.results.console import Console
+
     console = Console(as_json)
-    options = session.options(base, paddle, jobs, no_cache, None, None)
-    [(row, bundled)] = session.run([change_id], options, console, record)
-    if open_it and bundled and not row.failed:
-        return session.open_pull_request(change_id, bundled, console)
-    return 1 if row.failed else 0
+    if open_it:
+        pull_requests.refuse_release(current_project(), change_id, base)
+    [(report, bundled)] = prove.run([change_id], _options(base, paddle, jobs, no_cache), console, record)
+    if open_it and bundled and not report.failed:
+        return pull_requests.open_it(current_project(), change_id, bundled, console)
+    return prove.exit_code([report])
 
 
 @app.command("test")
@@ -154,34 +190,29 @@ def test_all(
     as_json: Json = False,
 ) -> int:
     """Every change's checks; closes with pytest's kind of line."""
-    console = Console(as_json)
-    found = session.run([], session.options(base, paddle, jobs, no_cache, None, None), console, record)
-    report.write(current_project().out, [row for row, _ in found])
-    # that a branch was built is no check; that it was not is an error
-    rows = [row for report, _ in found for row in report.results if row.kind != "base" or row.outcome is not Outcome.PASSED]
-    counts = {kind: sum(row.outcome is kind for row in rows) for kind in Outcome}
-    bad = counts[Outcome.FAILED] + counts[Outcome.ERROR]
-    late = sum(row.reason is Reason.OUT_OF_TIME for row in rows)
-    console.say(
-        f"checks: {counts[Outcome.PASSED]} passed, {bad} failed, {counts[Outcome.SKIPPED]} skipped"
-        + (f", {late} of them out of time" if late else "")
-    )
-    return 1 if any(row.failed for row, _ in found) or not rows else 0
+    from forklift.commands import prove
+    from forklift.results.console import Console
+
+    return prove.everything(_options(base, paddle, jobs, no_cache), Console(as_json), record)
 
 
 @app.command("self-test")
 def self_test(paddle: Paddle = "2.6") -> int:
     """The helpers' own tests (ci/proving), inside a suite's environment."""
-    project = current_project()
-    return session.self_test(project, suites.load(project.ci).suite[0], paddle)
+    from forklift.commands import self_test
+
+    return self_test.run(paddle)
 
 
 @app.command()
 def edit(change_id: Id, base: Base = None) -> None:
     """Open the change as a git work tree."""
+    from forklift import pipeline
+    from forklift.branch import changes, edit
+
     project = current_project()
     built, _ = pipeline.build(project, changes.find(project, change_id), pipeline.Options(base=base))
-    print(f"{worktree.open_branch(project, built)}\nnext: change it there, then forklift save {change_id}")
+    print(f"{edit.open_branch(project, built)}\nnext: change it there, then make save-{change_id}")
 
 
 @app.command()
@@ -191,25 +222,31 @@ def save(
     discard: Annotated[bool, typer.Option(help="close it without saving")] = False,
 ) -> int:
     """Turn the opened work tree back into overlay/ and edits/."""
+    from forklift.branch import changes, edit
+
     project = current_project()
     change = changes.find(project, change_id)
     if discard:
-        worktree.discard(project, change)
+        edit.discard(project, change)
         return 0
-    done = worktree.save(project, change)
+    done = edit.save(project, change)
     for word, paths in (("wrote", done.written), ("removed", done.removed), ("ignored by the suite's .gitignore", done.ignored)):
         for path in paths:
             print(f"{word}  {path}")
     for problem in done.problems:
         print(f"next: in change.toml, {problem}")
     if not keep:
-        worktree.discard(project, change)
+        edit.discard(project, change)
     return 1 if done.problems else 0
 
 
 @app.command("rebase")
 def rebase_change(change_id: Id, onto: Annotated[str, typer.Option(help="a commit of the fork")] = "", opened: bool = True) -> int:
     """3-way: does the change apply to another commit? Opens the result as a work tree for forklift save."""
+    from forklift.branch import base as bases
+    from forklift.branch import changes, rebase
+    from forklift.commands import pin
+
     project = current_project()
     change = changes.find(project, change_id)
     base = bases.resolve(project, change.suite, "fork")
@@ -217,29 +254,58 @@ def rebase_change(change_id: Id, onto: Annotated[str, typer.Option(help="a commi
     print(f"{change_id}: {done.verdict} onto {done.onto[:10]}")
     for path in done.paths:
         print(f"  {path}")
-    if done.verdict == "applies" and opened:
-        where = session.open_rebased(project, change, base, done)
-        print(f"{where}\nnext: review it there, then forklift save {change_id}")
+    if done.verdict != "already upstream" and opened:
+        resolve = "resolve the conflict marks" if done.verdict == "conflicts" else "review it"
+        print(f"{pin.open_carried(project, change, base, done)}\nnext: {resolve} there, then make save-{change_id}")
     return 1 if done.verdict == "conflicts" else 0
+
+
+@app.command("pin")
+def move_pin(
+    suite: SuiteName,
+    commit: Annotated[str, typer.Argument(help="a commit of the fork")],
+    why: Annotated[str, typer.Option(help="one line for ci/suites.toml")] = "",
+) -> int:
+    """Move a suite to another upstream commit, and every change of it along; one line per change."""
+    from forklift.branch import suites
+    from forklift.commands import pin
+
+    project = current_project()
+    found = suites.find(project.ci, suite)
+    new, moved = pin.move(project, found, commit, why)
+    print(f"{found.name}: {found.pin[:10]} -> {new[:10]} in ci/suites.toml, .gitmodules and the index")
+    for row in moved:
+        rest = f", resolve the marks in {row.opened}, then make save-{row.change}" if row.opened else ""
+        print(f"{row.change}: {row.verdict}{rest}")
+        for path in row.paths:
+            print(f"  {path}")
+    return 1 if any(row.verdict == "conflicts" for row in moved) else 0
 
 
 @app.command()
 def stack(suite: SuiteName, base: Base = None) -> None:
     """Apply all changes of a suite in turn; fails where two collide."""
+    from forklift.branch import base as bases
+    from forklift.branch import changes, rebase, suites
+
     project = current_project()
-    row = suites.find(project.ci, suite)
-    ground = bases.resolve(project, row, base)
-    for built in rebase.stack(project, session.of_suite(row), ground):
+    found = suites.find(project.ci, suite)
+    ground = bases.resolve(project, found, base)
+    for built in rebase.stack(project, changes.of_suite(project, found), ground):
         print(f"{built.change.id}  {built.head[:12]}  {len(built.commits)} commits on {ground.label}")
 
 
 @app.command("wheel")
 def make_wheel(suite: SuiteName, base: Base = None) -> None:
     """A pip-installable wheel of the suite with all its changes, version +forklift."""
+    from forklift.branch import base as bases
+    from forklift.branch import changes, rebase, suites
+    from forklift.commands import wheel
+
     project = current_project()
-    row = suites.find(project.ci, suite)
-    ground = bases.resolve(project, row, base)
-    stacked = rebase.stack(project, session.of_suite(row), ground)
+    found = suites.find(project.ci, suite)
+    ground = bases.resolve(project, found, base)
+    stacked = rebase.stack(project, changes.of_suite(project, found), ground)
     print(wheel.build(project, ground, stacked))
 
 
@@ -250,11 +316,14 @@ def new(
     task: Annotated[int, typer.Option(help="number of the task")] = 0,
     title: Annotated[str, typer.Option()] = "",
 ) -> None:
-    """Scaffold a change that lints and passes."""
+    """Scaffold a change whose test passes; lint asks for its pr.md."""
+    from forklift.branch import suites
+    from forklift.commands import scaffold
+
     project = current_project()
-    row = suites.find(project.ci, suite)
-    target = scaffold.new(project, row, change, task, title)
-    print(f"{target.relative_to(project.root)}\nnext: make pr-{row.short}-{change}")
+    found = suites.find(project.ci, suite)
+    target = scaffold.new(project, found, change, task, title)
+    print(f"{project.short(target)}\nnext: make pr-{found.short}-{change}")
 
 
 @app.command()
@@ -273,18 +342,24 @@ def sweep(
     as_json: Json = False,
 ) -> int:
     """Every row of models.toml through the change's script; resumable; writes evidence/rows.jsonl and the list of models."""
+    from forklift.commands import measure
+    from forklift.results.console import Console
+    from forklift.sweep import run
+
+    console = Console(as_json)
     if only_list:
-        return session.write_list(change_id, Console(as_json))
+        return measure.write_list(change_id, console)
     only, chosen = tuple(rows or ()), tuple(modes or ())
-    limits = sweeps.Limits(jobs=jobs, steps=steps, failed_only=failed, shard=shard, only=only, modes=chosen, paddle=paddle, ray=ray)
-    return session.sweep(change_id, limits, base, Console(as_json))
+    options = run.Options(jobs=jobs, steps=steps, failed_only=failed, shard=shard, only=only, modes=chosen, paddle=paddle, ray=ray)
+    return measure.sweep(change_id, options, base, console)
 
 
 @app.command()
 def clean() -> None:
-    """Remove .cache/ and out/."""
-    for path in (current_project().cache, current_project().out):
-        shutil.rmtree(path, ignore_errors=True)
+    """Remove what Forklift made in .cache/ and out/; opened work trees stay."""
+    from forklift.commands import clean
+
+    clean.run(current_project())
 
 
 def main() -> None:

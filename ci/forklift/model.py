@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
 from forklift.errors import Reason
 
-CheckKind = Literal["unit_tests", "alignment", "loss_consistency", "export_parity", "benchmark", "metrics", "native", "app"]
 BaseKind = Literal["fork", "release"]
 
 
@@ -40,7 +40,6 @@ class Formatter(Manifest, frozen=True):
     """How the suite formats Python: the commands that check and that rewrite, each called with file names."""
 
     check: list[list[str]]
-    style_file: str = ""
 
 
 class Suite(Manifest, frozen=True):
@@ -59,6 +58,12 @@ class Suite(Manifest, frozen=True):
     sparse: list[str] = []
     python_path: list[str] = []
     copyright: str = ""
+    branch: str = "develop"
+
+    @property
+    def repository(self) -> str:
+        """`owner/name`, as GitHub calls it."""
+        return "/".join(self.url.removesuffix(".git").split("/")[-2:])
 
 
 class Identity(Manifest, frozen=True):
@@ -103,40 +108,36 @@ class Tolerance(Manifest, frozen=True):
     atol: float | None = None
 
 
-class Requirement(Manifest, frozen=True):
-    """A bound on a metric."""
+class CheckSpec(Manifest, frozen=True, tag_field="kind"):
+    """What every [[check]] of change.toml has. Each kind is a subclass in checks/<kind>.py with its own keys, rule and run."""
 
-    metric: str
-    min: float | None = None
-    max: float | None = None
+    # a kind that measures time runs after everything else, alone, with all cores
+    alone: ClassVar[bool] = False
+    # what the kind adds to PR.md: a Jinja template that gets the result as `row`; empty for a line in the table only
+    section: ClassVar[str] = ""
 
-
-class CheckSpec(Manifest, frozen=True):
-    """One [[check]] of change.toml."""
-
-    kind: CheckKind
     name: str = ""
-    script: str = ""
     args: list[str] = []
-    paths: list[str] = []
-    compare_base: bool = False
-    source: str = ""
-    stages: list[str] = []
-    modes: tuple[Literal["ast", "sot"], ...] = ("ast", "sot")
-    steps: int = 50
-    rtol: float = 1e-5
-    why: str = ""
-    together: bool = False
     needs: BaseKind = "release"
     cost_s: int = 30
     timeout_s: int = 900
     paddle: tuple[str, ...] = ("2.6", "3.3")
-    tolerance: list[Tolerance] = []
-    require: list[Requirement] = []
+
+    @property
+    def kind(self) -> str:
+        return str(self.__struct_config__.tag)
 
     @property
     def label(self) -> str:
         return self.name or self.kind
+
+    def problems(self, directory: Path) -> Iterator[str]:
+        """What `forklift lint` has to say about this check; `directory` is the change's."""
+        yield from ()
+
+    def run(self, workspace: Workspace) -> CheckResult:
+        """Run the check on a branch that is laid out, and judge it."""
+        raise NotImplementedError
 
 
 class SweepSpec(Manifest, frozen=True):
@@ -165,35 +166,23 @@ class ChangeFile(Manifest, frozen=True):
     upstream: Upstream
     commit: list[Commit]
     after: list[str] = []
-    check: list[CheckSpec] = []
+    check: list[Any] = []
     sweep: SweepSpec | None = None
-
-    @property
-    def checks(self) -> list[CheckSpec]:
-        """Every [[check]], then the sample of the sweep's rows that each run trains, not only the sweep."""
-        return [*self.check, *(self._row(self.sweep, name) for name in self.sweep.ci_rows)] if self.sweep else self.check
-
-    @staticmethod
-    def _row(sweep: SweepSpec, name: str) -> CheckSpec:
-        modes = tuple(mode for mode in sweep.modes if mode != "dygraph")
-        kind: CheckKind = "loss_consistency"
-        return CheckSpec(
-            kind=kind,
-            name=f"row-{name}",
-            script=sweep.script,
-            args=["--row", name],
-            modes=modes,
-            together=True,
-            timeout_s=sweep.timeout_s,
-        )
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A change: its manifest, its suite and its directory."""
+    """A change: its manifest, its suite, its directory, and what was found there when it was loaded.
+
+    `checks` holds every [[check]] and the sweep's rows that run as checks; `overlay_files` are paths relative to the suite's root,
+    `edit_files` upstream paths, both sorted.
+    """
 
     file: ChangeFile
     suite: Suite
     directory: Path
+    checks: tuple[CheckSpec, ...] = ()
+    overlay_files: tuple[str, ...] = ()
+    edit_files: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -11,7 +12,6 @@ import msgspec
 
 from forklift.branch import base as bases
 from forklift.branch import build as branches
-from forklift.checks import KINDS
 from forklift.errors import ForkliftError, Reason
 from forklift.model import BaseKind, BaseTree, Change, CheckResult, CheckSpec, FeatureBranch, Outcome, Report, Workspace
 from forklift.system import shell
@@ -20,6 +20,8 @@ from forklift.workspace import cache, environment, gpu
 from forklift.workspace import tree as workspace
 
 Listener = Callable[[CheckResult], None]
+# what git says of a damaged object
+_CORRUPT = re.compile(r"corrupt|inflate|bad object|loose object|unable to (read|unpack)|not a valid object|garbage at end")
 Finisher = Callable[[Report, FeatureBranch | None], Report]
 
 
@@ -59,14 +61,24 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 def build(project: Project, change: Change, options: Options) -> tuple[FeatureBranch, CheckResult]:
     """Base and branch, with the line that says what they are."""
     started = time.monotonic()
-    base = bases.resolve(project, change.suite, options.base)
-    branch = branches.build(project, change, base)
+    try:
+        branch = _built(project, change, options)
+    except ForkliftError as problem:
+        if problem.reason is not None or not _CORRUPT.search(str(problem)):
+            raise
+        bases.forget_release(project, change.suite)  # an object of ours is damaged: make the repository again
+        branch = _built(project, change, options)
+    base = branch.base
     what = base.label
     if branch.absent:
         what += f"; {len(branch.absent)} edits absent at release base"
     seconds = round(time.monotonic() - started, 2)
     details = {"commits": list(branch.commits), "absent": list(branch.absent)}
     return branch, CheckResult(change.id, "base", "base", Outcome.PASSED, what, seconds, details=details)
+
+
+def _built(project: Project, change: Change, options: Options) -> FeatureBranch:
+    return branches.build(project, change, bases.resolve(project, change.suite, options.base))
 
 
 class _Run:
@@ -91,7 +103,7 @@ class _Run:
         if self.branch is None:
             return Report(self.change.id, self.change.suite.name, options.base or "", "", "", options.paddle, tuple(self.lines))
         base, done = self.branch.base, self.results
-        rows = (*self.lines, *(done[spec.label] for spec in self.change.file.checks if spec.label in done))
+        rows = (*self.lines, *(done[spec.label] for spec in self.change.checks if spec.label in done))
         return Report(
             self.change.id,
             self.change.suite.name,
@@ -108,8 +120,8 @@ class _Run:
 def run(project: Project, rows: list[Change], options: Options, tell: Listener, finished: Finisher) -> list[Report]:
     """One queue over all changes: while checks run, the next change gets its base, branch, environment and work tree.
 
-    Within a change the longest check comes first. Benchmarks measure nothing while others run: they come last, alone, with all
-    cores. `finished` gets each change as soon as its last result is there. A failure never stops what follows.
+    Within a change the longest check comes first. What measures time (`alone`) measures nothing while others run: it comes last,
+    with all cores. `finished` gets each change as soon as its last result is there. A failure never stops what follows.
     """
     runs = [_Run(change, options) for change in rows]
     reports: dict[str, Report] = {}
@@ -122,7 +134,7 @@ def run(project: Project, rows: list[Change], options: Options, tell: Listener, 
             _prepare(project, run, options, tell)
             if not run.specs:
                 close(run)
-            yield from ((run, spec) for spec in run.specs if spec.kind != "benchmark")
+            yield from ((run, spec) for spec in run.specs if not spec.alone)
 
     def one(job: tuple[_Run, CheckSpec], threads: int = 0) -> None:
         run, spec = job
@@ -136,7 +148,7 @@ def run(project: Project, rows: list[Change], options: Options, tell: Listener, 
     shell.in_threads(options.jobs, one, jobs())
     for run in runs:
         for spec in run.specs:
-            if spec.kind == "benchmark":
+            if spec.alone:
                 one((run, spec), shell.cores())
     return [reports[change.id] for change in rows]
 
@@ -170,13 +182,13 @@ def _incomplete(branch: FeatureBranch, left_out: list[str]) -> CheckResult:
 
 def _chosen(change: Change, options: Options) -> Iterable[CheckSpec]:
     wanted = set(options.only)
-    return [spec for spec in change.file.checks if not wanted or spec.label in wanted or spec.kind in wanted]
+    return [spec for spec in change.checks if not wanted or spec.label in wanted or spec.kind in wanted]
 
 
 def _workspace(project: Project, branch: FeatureBranch, options: Options) -> tuple[Workspace, list[str]]:
     python = environment.ensure(project, branch.base.suite, options.paddle)
     directory, left_out = workspace.lay_out(project, branch.base, branch.head, branch.tree, branch.change.id)
-    compare = any(spec.compare_base for spec in branch.change.file.checks)
+    compare = any(getattr(spec, "compare_base", False) for spec in branch.change.checks)
     place = Workspace(
         branch,
         directory,
@@ -206,11 +218,11 @@ def _one(project: Project, place: Workspace, spec: CheckSpec, options: Options) 
             name, spec.label, spec.kind, Outcome.SKIPPED, "the run's time was up (FORKLIFT_BUDGET_S)", 0.0, Reason.OUT_OF_TIME
         )
     try:
-        result = KINDS[spec.kind](place, spec)
+        result = spec.run(place)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as odd:
         facts = {"because": repr(odd), "output": str(place.results / spec.label)}
         details = {"facts": facts, "next": "compare what the script wrote with docs/check-scripts.md"}
-        text = "the script's output has not the form of its kind"
+        text = "the script's output does not match its check kind"
         return CheckResult(name, spec.label, spec.kind, Outcome.ERROR, text, 0.0, Reason.SCRIPT_FAILED, details)
     if budget is not None:
         budget.took(spec, result.seconds)

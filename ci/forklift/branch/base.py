@@ -39,7 +39,14 @@ def fork_git_dir(project: Project, suite: Suite) -> Path | None:
         return None
     target = Path(pointer.read_text().partition("gitdir:")[2].strip())
     found = (pointer.parent / target).resolve()
-    return found if (found / "HEAD").is_file() else None
+    if not (found / "HEAD").is_file():
+        raise UsageError(
+            f"the fork of {suite.name} is not where its .git file says",
+            [("file", pointer), ("says", found)],
+            f"rm {pointer}, then make fork-{suite.short} (was the project moved?)",
+            Reason.BASE_MISSING,
+        )
+    return found
 
 
 def gitlink(project: Project, suite: Suite) -> str | None:
@@ -54,11 +61,17 @@ def gitlink(project: Project, suite: Suite) -> str | None:
     return None
 
 
+def set_gitlink(project: Project, suite: Suite, commit: str) -> None:
+    """Pin forks/<Suite> in the project's index; nothing where this is no git checkout."""
+    if gitlink(project, suite) is not None:
+        gitpython.Repo(project.root).git.update_index("--cacheinfo", f"160000,{commit},forks/{suite.name}")
+
+
 def _fork(project: Project, suite: Suite) -> BaseTree:
     git_dir = fork_git_dir(project, suite)
     if git_dir is None:
         raise UsageError(
-            f"the fork of {suite.name} is not here",
+            f"the fork of {suite.name} is not checked out",
             [("where", project.forks / suite.name)],
             f"make fork-{suite.short}    (or FROM=<local repository>), or use --base release",
             Reason.BASE_MISSING,
@@ -77,8 +90,7 @@ def _fork(project: Project, suite: Suite) -> BaseTree:
 
 def _release(project: Project, suite: Suite) -> BaseTree:
     release = suite.release
-    tag = f"{release.distribution}-{release.version}" if release else f"{suite.short}-empty"
-    git_dir = project.cache / "release" / f"{tag}.git"
+    git_dir = _release_dir(project, suite)
     git_dir.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{git_dir}.lock"):
         # the ref is written last: a directory without it was left half-made by a killed run
@@ -92,6 +104,17 @@ def _release(project: Project, suite: Suite) -> BaseTree:
     tree = repository.line("rev-parse", f"{commit}^{{tree}}")
     label = f"release {release.distribution} {release.version}" if release else f"no release of {suite.name}: empty tree"
     return BaseTree("release", suite, git_dir, commit, tree, label + _lacking(repository, commit, release))
+
+
+def forget_release(project: Project, suite: Suite) -> None:
+    """Drop the repository that the release was committed to; the next run makes it again."""
+    with FileLock(f"{_release_dir(project, suite)}.lock"):
+        shutil.rmtree(_release_dir(project, suite), ignore_errors=True)
+
+
+def _release_dir(project: Project, suite: Suite) -> Path:
+    tag = f"{suite.release.distribution}-{suite.release.version}" if suite.release else f"{suite.short}-empty"
+    return project.cache / "release" / f"{tag}.git"
 
 
 def _lacking(repository: Git, commit: str, release: Release | None) -> str:
@@ -133,7 +156,9 @@ def download(project: Project, release: Release) -> Path:
             return stored
     shutil.rmtree(target, ignore_errors=True)  # of another hash: damaged, or suites.toml names another file now
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+    for scrap in target.parent.glob(f".new-{release.distribution}-*"):  # of a run that was killed
+        shutil.rmtree(scrap, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".new-{release.distribution}-") as scratch:
         wanted = Path(scratch) / "requirements.txt"
         wanted.write_text(f"{release.distribution}=={release.version} --hash=sha256:{release.sha256}\n")
         words = ["-m", "pip", "download", "-q", "--no-deps", "--require-hashes", "--only-binary", ":all:"]

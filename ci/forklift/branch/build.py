@@ -78,7 +78,7 @@ def _refuse_unassigned(change: Change) -> None:
 
 def _refuse_existing(change: Change, base: BaseTree) -> None:
     there = Git(base.git_dir).files(base.commit)
-    clash = [path for path in changes.overlay_files(change) if path in there]
+    clash = [path for path in change.overlay_files if path in there]
     if clash:
         raise ForkliftError(
             "an overlay file exists at the base",
@@ -90,7 +90,7 @@ def _refuse_existing(change: Change, base: BaseTree) -> None:
 
 def _absent_edits(change: Change, base: BaseTree) -> list[str]:
     repository = Git(base.git_dir)
-    edits = changes.edit_files(change)
+    edits = change.edit_files
     # Code that the release does not have yet may stand in a file that it has.
     newer = {path for commit in change.file.commit if commit.needs == "fork" and base.kind == "release" for path in commit.edits}
     absent = [path for path in edits if path in newer or repository.blob_at(base.commit, path) is None]
@@ -111,7 +111,7 @@ def edit_path(change: Change, path: str) -> Path:
 
 
 def add_overlay(index: Git, change: Change, commit: Commit) -> None:
-    paths = changes.overlay_of(commit, changes.overlay_files(change))
+    paths = changes.overlay_of(commit, change.overlay_files)
     if not paths:
         return
     real = [change.overlay / path for path in paths]

@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
 from forklift.branch import suites
+from forklift.branch.unsafe import problems
+from forklift.checks import AnySpec, loss_consistency
 from forklift.errors import UsageError, nearest
-from forklift.model import Change, ChangeFile, Commit
+from forklift.model import Change, ChangeFile, Commit, Suite
 from forklift.system.paths import Project
+
+
+class _File(ChangeFile, frozen=True):
+    """change.toml with the kinds of checks that there are."""
+
+    check: list[AnySpec] = []
 
 
 def load(project: Project, directory: Path) -> Change:
     """One change from its directory."""
-    file = suites.decode(directory / "change.toml", ChangeFile)
-    return Change(file, suites.find(project.ci, file.suite), directory)
+    file = suites.decode(directory / "change.toml", _File)
+    rows = [loss_consistency.of_row(file.sweep, name) for name in file.sweep.ci_rows] if file.sweep else []
+    overlay, edits = _files(directory / "overlay"), _files(directory / "edits")
+    checks = (*file.check, *rows)
+    unsafe = list(problems(file, directory, checks, {"overlay": overlay, "edits": edits}))
+    if unsafe:
+        facts = [("file", directory / "change.toml"), ("all", "\n".join(unsafe))]
+        raise UsageError("a change is refused", facts, "correct it; docs/change-toml.md says what each entry may be")
+    names = tuple(path.removesuffix(".patch") for path in edits if path.endswith(".patch"))
+    return Change(file, suites.find(project.ci, file.suite), directory, checks, overlay, names)
 
 
 def directories(project: Project) -> dict[str, Path]:
@@ -42,6 +59,11 @@ def select(project: Project, ids: list[str] | None = None) -> list[Change]:
     return [find(project, change_id) for change_id in (ids or directories(project))]
 
 
+def of_suite(project: Project, suite: Suite) -> list[Change]:
+    """All changes of one suite."""
+    return [load(project, path) for path in directories(project).values() if path.parent.name == suite.short]
+
+
 def before(project: Project, change: Change) -> list[Change]:
     """All changes that must land first, each once, in their order."""
     order: dict[str, Change] = {}
@@ -49,7 +71,7 @@ def before(project: Project, change: Change) -> list[Change]:
     def visit(row: Change, way: tuple[str, ...]) -> None:
         for name in row.file.after:
             if name in way:
-                raise UsageError("changes wait for each other", [("after", ", ".join(way))], "remove one `after` entry")
+                raise UsageError("circular `after`", [("after", ", ".join(way))], "remove one `after` entry")
             if name not in order:
                 found = find(project, name)
                 visit(found, (*way, name))
@@ -59,29 +81,27 @@ def before(project: Project, change: Change) -> list[Change]:
     return list(order.values())
 
 
+def in_order(project: Project, chosen: list[Change]) -> list[Change]:
+    """Changes by id, but each behind what it names in `after`."""
+    order: dict[str, Change] = {}
+    for change in sorted(chosen, key=lambda change: change.id):
+        order.update({earlier.id: earlier for earlier in before(project, change) if earlier.id not in order})
+        order.setdefault(change.id, change)
+    ids = {change.id for change in chosen}
+    return [change for change in order.values() if change.id in ids]
+
+
 def alone(change: Change) -> Change:
     """The change without its `after`, for a base that has those already."""
     return msgspec.structs.replace(change, file=msgspec.structs.replace(change.file, after=[]))
 
 
-def overlay_files(change: Change) -> list[str]:
-    """Paths of the overlay's files, relative to the suite's root, sorted."""
-    return _files(change.overlay)
-
-
-def edit_files(change: Change) -> list[str]:
-    """Upstream paths that edits touch, sorted."""
-    return [path[: -len(".patch")] for path in _files(change.edits) if path.endswith(".patch")]
-
-
-def _files(top: Path) -> list[str]:
-    if not top.is_dir():
-        return []
+def _files(top: Path) -> tuple[str, ...]:
     found = (path for path in top.rglob("*") if path.is_file() or path.is_symlink())
-    return sorted(str(path.relative_to(top)) for path in found if "__pycache__" not in path.parts)
+    return tuple(sorted(path.relative_to(top).as_posix() for path in found if "__pycache__" not in path.parts))
 
 
-def overlay_of(commit: Commit, paths: list[str]) -> list[str]:
+def overlay_of(commit: Commit, paths: Iterable[str]) -> list[str]:
     """The overlay files that a commit's globs take; `dir/**` takes everything below."""
     return [path for path in paths if any(matches(path, glob) for glob in commit.overlay)]
 
@@ -94,7 +114,7 @@ def matches(path: str, glob: str) -> bool:
 
 def assignment_problems(change: Change) -> list[str]:
     """Files that are in no commit or in several, and entries that name nothing."""
-    overlay, edits = overlay_files(change), edit_files(change)
+    overlay, edits = change.overlay_files, change.edit_files
     problems = []
     for kind, path in [("overlay", p) for p in overlay] + [("edits", p) for p in edits]:
         count = sum(

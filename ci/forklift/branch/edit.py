@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -51,12 +52,7 @@ def open_branch(project: Project, built: FeatureBranch) -> Path:
 def open_commit(project: Project, change: Change, opened: Opened, head: str) -> Path:
     """A work tree of `head`; files whose content this copy of the repository lacks are left out."""
     target = place(project, change)
-    if target.exists():
-        raise UsageError(
-            f"{change.id} is already open",
-            [("where", target)],
-            f"forklift save {change.id}, or forklift save {change.id} --discard",
-        )
+    refuse_opened(project, change)
     repository = Git(Path(opened.git_dir))
     target.parent.mkdir(parents=True, exist_ok=True)
     repository.call("worktree", "prune")
@@ -71,6 +67,31 @@ def open_commit(project: Project, change: Change, opened: Opened, head: str) -> 
     inside.call("update-index", "-q", "--refresh", check=False)
     write_whole(target.with_suffix(".json"), msgspec.json.encode(opened))
     return target
+
+
+def refuse_opened(project: Project, change: Change) -> None:
+    """Somebody's work may be in an opened tree."""
+    target = place(project, change)
+    if target.exists():
+        raise UsageError(
+            f"{change.id} is already open",
+            [("where", target)],
+            f"forklift save {change.id}, or forklift save {change.id} --discard",
+        )
+
+
+def merge_rest(change: Change, target: Path, paths: Sequence[str]) -> None:
+    """Merge edits that do not apply cleanly into an opened tree, with conflict marks for a person to resolve."""
+    inside = Git(target / ".git", work_tree=target)
+    for path in paths:
+        content = branches.edit_path(change, path).read_bytes()
+        done = inside.done("apply", "--3way", "--whitespace=nowarn", "-", stdin=content, check=False)
+        if done.status != 0 and not _marked(target / path):  # not even a merge: what it meant stands beside the file
+            write_whole(target / f"{path}.rej", content)
+
+
+def _marked(path: Path) -> bool:
+    return path.is_file() and b"\n<<<<<<< " in b"\n" + path.read_bytes()
 
 
 def discard(project: Project, change: Change) -> None:
@@ -91,6 +112,13 @@ def save(project: Project, change: Change) -> Saved:
     if not note.is_file():
         raise UsageError(f"{change.id} is not open", [("where", target)], f"forklift edit {change.id}")
     opened = msgspec.json.decode(note.read_bytes(), type=Opened)
+    unresolved = [path for path in change.edit_files if _marked(target / path) or (target / f"{path}.rej").exists()]
+    if unresolved:
+        raise UsageError(
+            "conflicts are not resolved yet",
+            [("where", target), ("files", ", ".join(unresolved))],
+            f"resolve the marks (and remove *.rej), then forklift save {change.id}",
+        )
     repository = Git(Path(opened.git_dir))
     tree, ignored = _tree_of(target, opened.tree)
     written, removed = [], []
@@ -141,10 +169,10 @@ def _store(change: Change, repository: Git, base: str, tree: str, path: str) -> 
 
 def _drop_others(change: Change, kept: set[str]) -> list[str]:
     """Overlay files and edits that the new base has already."""
-    gone = [path for path in changes.overlay_files(change) if path not in kept]
+    gone = [path for path in change.overlay_files if path not in kept]
     for path in gone:
         (change.overlay / path).unlink()
-    stale = [path for path in changes.edit_files(change) if path not in kept]
+    stale = [path for path in change.edit_files if path not in kept]
     for path in stale:
         branches.edit_path(change, path).unlink()
     return gone + stale

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import git as gitpython
@@ -58,13 +59,14 @@ def borrow(project: Project, suite: Suite, source: Path) -> Path:
             "name a clone of upstream, or of a fork of it, that has this commit",
         )
     repository.call("config", "core.bare", "false")
-    repository.call("config", "core.worktree", str(target.resolve()))
+    # relative, so that a project that is moved still finds it
+    repository.call("config", "core.worktree", os.path.relpath(target, module))
     repository.call("config", "remote.origin.url", suite.url)
     repository.call("config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*")
     repository.call("update-ref", "--no-deref", "HEAD", suite.pin)
     repository.call("read-tree", "HEAD")
     # the pointer comes last: until it is there, the fork counts as not set up
-    (target / ".git").write_text(f"gitdir: {module.resolve()}\n")
+    (target / ".git").write_text(f"gitdir: {os.path.relpath(module, target)}\n")
     return target
 
 

@@ -17,29 +17,38 @@ Verdict = Literal["applies", "conflicts", "already upstream"]
 
 
 class Carried(msgspec.Struct, frozen=True):
-    """How a rebase ended, and for each path that matters why."""
+    """How a rebase ended, and for each path that matters why. `tree` holds what applied; `unmerged` are the edits that did not."""
 
     verdict: Verdict
     onto: str
     paths: tuple[str, ...]
     tree: str = ""
+    unmerged: tuple[str, ...] = ()
+
+
+def commit_of(base: BaseTree, revision: str) -> str:
+    """The full id of a commit that the fork's repository holds."""
+    repository = Git(base.git_dir)
+    if not repository.exists(revision):
+        raise UsageError(
+            f"no commit {revision} in the fork",
+            [("where", base.git_dir)],
+            f"git --git-dir={base.git_dir} fetch {base.suite.url} {revision}",
+        )
+    return repository.line("rev-parse", f"{revision}^{{commit}}")
 
 
 def rebase(change: Change, base: BaseTree, onto: str) -> Carried:
     """Apply the change to `onto` with 3-way merge, in memory: nothing is written but objects."""
     repository = Git(base.git_dir)
-    if not repository.exists(onto):
-        raise UsageError(
-            f"no commit {onto} in the fork", [("where", base.git_dir)], f"git -C forks/{base.suite.name} fetch origin {onto}"
-        )
-    commit = repository.line("rev-parse", f"{onto}^{{commit}}")
+    commit = commit_of(base, onto)
     there = repository.files(commit)
-    upstream = [path for path in changes.overlay_files(change) if path in there]
-    upstream += [path for path in changes.edit_files(change) if _reverse_applies(repository, change, commit, path)]
-    total = len(changes.overlay_files(change)) + len(changes.edit_files(change))
+    upstream = [path for path in change.overlay_files if path in there]
+    upstream += [path for path in change.edit_files if _reverse_applies(repository, change, commit, path)]
+    total = len(change.overlay_files) + len(change.edit_files)
     if upstream and len(upstream) == total:
         return Carried("already upstream", commit, tuple(f"{p} ({_last_commit(repository, commit, p)})" for p in upstream))
-    clash = [path for path in upstream if path in changes.overlay_files(change)]
+    clash = [path for path in upstream if path in change.overlay_files]
     conflicts: list[str] = []
     with repository.index(commit) as index:
         for step in change.file.commit:
@@ -47,10 +56,14 @@ def rebase(change: Change, base: BaseTree, onto: str) -> Carried:
             for path in step.edits:
                 if path not in upstream and not _three_way(index, change, path):
                     conflicts.append(path)
-        tree = index.line("write-tree", "--missing-ok") if not conflicts else ""
+        for path in conflicts:  # as it is there: the work tree gets the merge with its marks
+            mode, blob = there.get(path, ("100644", ""))
+            if blob:
+                index.call("update-index", "--index-info", stdin=f"{mode} {blob} 0\t{path}\n".encode())
+        tree = index.line("write-tree", "--missing-ok")
     if conflicts or clash:
         overlaid = [f"{p} (exists there: {_last_commit(repository, commit, p)})" for p in clash]
-        return Carried("conflicts", commit, (*conflicts, *overlaid))
+        return Carried("conflicts", commit, (*conflicts, *overlaid), tree, tuple(conflicts))
     return Carried("applies", commit, tuple(upstream), tree)
 
 
@@ -58,8 +71,8 @@ def stack(project: Project, rows: list[Change], base: BaseTree) -> list[FeatureB
     """Build all changes of a suite on top of each other; the error names the two that collide."""
     built: list[FeatureBranch] = []
     touched: dict[str, str] = {}
-    for change in _in_order(rows):
-        mine = changes.overlay_files(change) + changes.edit_files(change)
+    for change in changes.in_order(project, rows):
+        mine = (*change.overlay_files, *change.edit_files)
         try:
             branch = branches.build(project, changes.alone(change), base, write_ref=False, strict=not built)
         except ForkliftError as failed:
@@ -76,18 +89,6 @@ def stack(project: Project, rows: list[Change], base: BaseTree) -> list[FeatureB
         touched.update({path: change.id for path in mine})
         base = branches.on_top(branch)
     return built
-
-
-def _in_order(rows: list[Change]) -> list[Change]:
-    """`after` first, then by id."""
-    waiting, done = {row.id: row for row in rows}, []
-    while waiting:
-        ready = [row for row in waiting.values() if not any(before in waiting for before in row.file.after)]
-        if not ready:
-            raise UsageError("changes wait for each other", [("after", ", ".join(waiting))], "remove one `after` entry")
-        first = min(ready, key=lambda row: row.id)
-        done.append(waiting.pop(first.id))
-    return done
 
 
 def _three_way(index: Git, change: Change, path: str) -> bool:

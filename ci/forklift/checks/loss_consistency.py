@@ -1,40 +1,90 @@
-"""50 training steps in dygraph and in each static mode, one process a mode, and the proof that a static program ran."""
+"""loss_consistency: 50 training steps in dygraph and each static mode, one process per mode, and proof that static programs ran."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from forklift.errors import ForkliftError
-from forklift.model import CheckResult, CheckSpec, Workspace
-from forklift.results import plots
-from forklift.running.runner import Stopwatch, fresh_directory, read_json, script
+from forklift.model import CheckResult, SweepSpec, Workspace
+from forklift.running import plots
+from forklift.running.runner import ScriptSpec, Stopwatch, fresh_directory, read_json, script
+
+STEPS = 50
+RTOL = 1e-5
+_SECTION = """
+Dygraph against `to_static`, in {{ row.details.dtype }} from the first step on.
+
+| mode | max relative gap | at step | programs | operators | executions | graph breaks | step time static / dygraph |
+|---|---|---|---|---|---|---|---|
+{% for mode, facts in row.details.modes.items() %}
+| {{ [mode, facts.max_gap | number, facts.at_step, facts.programs, facts.operators, facts.executions, facts.graph_breaks,
+      facts.speed_ratio | number] | join(" | ") }} |
+{% endfor %}
+
+{% for mode, run in row.details.runs.items() if run.losses %}
+`{{ mode.ljust(8) }}` {{ run.losses[0] | number }} {{ run.losses | spark(40) }} {{ run.losses[-1] | number }}{{ "  " }}
+{% endfor %}
+"""
 
 
-def run(workspace: Workspace, spec: CheckSpec) -> CheckResult:
-    """Judge every static mode against dygraph, step by step; draw loss.png."""
-    watch = Stopwatch(workspace, spec)
-    out = fresh_directory(workspace, spec.label)
-    runs: dict[str, Any] = {}
-    try:
-        modes = ("dygraph", *spec.modes)
-        # A process that has used several threads must not be forked.
-        for words, threads in [(modes, 1)] if spec.together else [((mode,), 0) for mode in modes]:
-            script(workspace, spec, out, "--mode", *words, "--steps", str(spec.steps), name="-".join(words), threads=threads)
-        for mode in modes:
-            runs[mode] = _read(out, mode)
-            runs[mode]["losses"] = _losses(runs[mode])
-    except ForkliftError as problem:
-        return watch.broken(problem)
-    verdicts = {mode: judge(runs["dygraph"], runs[mode], spec.steps, spec.rtol) for mode in spec.modes}
-    plots.losses(out / "loss.png", runs, workspace.branch.change.id)
-    worst = max(verdicts.values(), key=lambda verdict: (bool(verdict["problem"]), verdict["max_gap"]))
-    summary = f"{spec.steps} steps, max gap {worst['max_gap']:.1e} at step {worst['at_step']}"
-    summary += "".join(f", {mode} {v['graph_breaks']} breaks" for mode, v in verdicts.items())
-    summary = worst["problem"] or summary
-    details = {"modes": verdicts, "runs": runs, "rtol": spec.rtol, "why": spec.why}
-    return watch.judged(not worst["problem"], summary, details, (str(out / "loss.png"),))
+class Spec(ScriptSpec, frozen=True, kw_only=True, tag="loss_consistency"):
+    """The script is `proving.training.main(build)`. With `together` it runs once and forks a single-threaded process per mode."""
+
+    section = _SECTION
+
+    modes: tuple[Literal["ast", "sot"], ...] = ("ast", "sot")
+    steps: int = STEPS
+    rtol: float = RTOL
+    why: str = ""
+    together: bool = False
+
+    def problems(self, directory: Path) -> Iterator[str]:
+        yield from super().problems(directory)
+        if not self.modes:
+            yield "modes is empty, so it compares nothing"
+        if self.steps < STEPS:
+            yield f"steps is {self.steps}, want at least {STEPS}"
+        if not (math.isfinite(self.rtol) and 0 <= self.rtol < 1):
+            yield f"rtol {self.rtol:g} is no tolerance"
+        if self.rtol > RTOL and len(self.why) < 20:
+            yield f"rtol {self.rtol:g} is looser than {RTOL:g} without a why"
+
+    def run(self, workspace: Workspace) -> CheckResult:
+        """Judge every static mode against dygraph, step by step; draw loss.png."""
+        watch = Stopwatch(workspace, self)
+        out = fresh_directory(workspace, self.label)
+        runs: dict[str, Any] = {}
+        try:
+            modes = ("dygraph", *self.modes)
+            # A process that has used several threads must not be forked.
+            for words, threads in [(modes, 1)] if self.together else [((mode,), 0) for mode in modes]:
+                steps = ("--steps", str(self.steps))
+                script(workspace, self, out, "--mode", *words, *steps, name="-".join(words), threads=threads)
+            for mode in modes:
+                runs[mode] = _read(out, mode)
+                runs[mode]["losses"] = _losses(runs[mode])
+        except ForkliftError as problem:
+            return watch.broken(problem)
+        verdicts = {mode: judge(runs["dygraph"], runs[mode], self.steps, self.rtol) for mode in self.modes}
+        dtype = runs["dygraph"].get("dtype") or "the model's type"
+        plots.losses(out / "loss.png", runs, workspace.branch.change.id, dtype)
+        worst = max(verdicts.values(), key=lambda verdict: (bool(verdict["problem"]), verdict["max_gap"]))
+        summary = f"{self.steps} steps ({dtype}), max gap {worst['max_gap']:.1e} at step {worst['at_step']}"
+        summary += "".join(f", {mode} {v['graph_breaks']} breaks" for mode, v in verdicts.items())
+        summary = worst["problem"] or summary
+        details = {"modes": verdicts, "runs": runs, "rtol": self.rtol, "why": self.why, "dtype": dtype}
+        good = bool(verdicts) and not worst["problem"]
+        return watch.judged(good, summary, details, (str(out / "loss.png"),))
+
+
+def of_row(sweep: SweepSpec, name: str) -> Spec:
+    """A row of a sweep as a check: the sample that each run trains, not only the sweep."""
+    modes = tuple(mode for mode in sweep.modes if mode != "dygraph")
+    args = ["--row", name]
+    return Spec(name=f"row-{name}", script=sweep.script, args=args, modes=modes, together=True, timeout_s=sweep.timeout_s)
 
 
 def _read(out: Path, mode: str) -> dict[str, Any]:

@@ -29,6 +29,16 @@ class Finding(msgspec.Struct, frozen=True):
     next_step: str = ""
 
 
+def run(project: Project) -> int:
+    """Print every finding; 1 where one is bad."""
+    findings = list(examine(project))
+    for row in findings:
+        print(f"{'ok ' if row.good else 'BAD'}  {row.what:<8} {row.found}")
+        if not row.good:
+            print(f"       next  {row.next_step}")
+    return 0 if all(row.good for row in findings) else 1
+
+
 def examine(project: Project) -> Iterator[Finding]:
     """Programs, disk, package index, locks, environments, forks."""
     for program, need in (("git", True), ("make", True), ("gcc", True), ("cmake", False), ("gh", False)):

@@ -15,12 +15,12 @@ from forklift.system.paths import Project
 def new(project: Project, suite: Suite, slug: str, task: int, title: str) -> Path:
     """Write change.toml, pr.md and a first test for the suite; refuses a name that is taken or malformed."""
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug):
-        raise UsageError(
-            f"{slug!r} is no name for a change", [("want", "lower-case words with hyphens")], "forklift new seg my-model"
-        )
+        raise UsageError(f"{slug!r} is not a valid name", [("want", "lower-case words with hyphens")], "forklift new seg my-model")
     if re.search(r'["\\\x00-\x1f]', title):
         raise UsageError(
-            f"{title!r} is no title", [("want", "one line without quotation marks and backslashes")], "--title 'Add my model'"
+            f"{title!r} is not a valid title",
+            [("want", "one line without quotation marks and backslashes")],
+            "--title 'Add my model'",
         )
     target = project.patches / suite.short / slug
     if target.exists():

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from forklift.lint import edits, manifest, overlay, project
+from forklift.lint import edits, manifest, overlay, whole
 from forklift.model import Change
+from forklift.results import status
 from forklift.system import shell
 from forklift.system.paths import Project
 
@@ -24,11 +25,11 @@ CHANGE_RULES: dict[str, Callable[[Project, Change], Iterable[str]]] = {
     "slug": manifest.slug,
     "commits": manifest.commits,
     "checks": manifest.checks,
-    "reasons": manifest.reasons,
     "after": manifest.after,
     "texts": manifest.texts,
     "provenance": manifest.provenance,
     "evidence": manifest.evidence,
+    "recorded": manifest.recorded,
     "edit-form": edits.form,
     "edit-context": edits.context,
     "edit-whitespace": edits.whitespace,
@@ -40,10 +41,9 @@ CHANGE_RULES: dict[str, Callable[[Project, Change], Iterable[str]]] = {
 }
 
 PROJECT_RULES: dict[str, Callable[[Project], Iterable[str]]] = {
-    "pins": project.pins,
-    "known-failures": project.known_failures,
-    "speaks-of-itself": project.speaks_of_itself,
-    "status-table": project.status_table,
+    "pins": whole.pins,
+    "speaks-of-itself": whole.speaks_of_itself,
+    "status-table": whole.status_table,
 }
 
 
@@ -57,4 +57,14 @@ def run(project: Project, rows: list[Change], whole_project: bool = True) -> lis
     found = [problem for problems in shell.in_threads(shell.cores(), of_change, rows) for problem in problems]
     if whole_project:
         found += [Problem(rule, "project", text) for rule, function in PROJECT_RULES.items() for text in function(project)]
+    return found
+
+
+def notes(project: Project, chosen: list[Change]) -> list[str]:
+    """What is worth knowing and no problem: results that were recorded of an earlier state."""
+    found = []
+    for change in chosen:
+        old = [f"{len(labels)} on {leg}" for leg, labels in status.stale(project, change).items()]
+        if old:
+            found.append(f"{change.id}: stale results ({', '.join(old)}); make pr-{change.id} ARGS=--record renews them")
     return found

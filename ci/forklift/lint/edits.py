@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import unidiff
 
 from forklift.branch import build as branch
-from forklift.branch import changes
 from forklift.model import Change
 from forklift.system.paths import Project
 
@@ -18,7 +17,7 @@ _INDEX = re.compile(r"^index [0-9a-f]{40}\.\.[0-9a-f]{40}( \d{6})?$", re.M)
 
 def form(project: Project, change: Change) -> Iterator[str]:
     """One file a patch, at its own path, with full blob ids."""
-    for path in changes.edit_files(change):
+    for path in change.edit_files:
         text = _text(change, path)
         try:
             named = [file.path for file in unidiff.PatchSet(text)]
@@ -33,7 +32,7 @@ def form(project: Project, change: Change) -> Iterator[str]:
 
 def context(project: Project, change: Change) -> Iterator[str]:
     """At most one context line on each side of a hunk (git diff -U1)."""
-    for path in changes.edit_files(change):
+    for path in change.edit_files:
         for file in _parsed(change, path):
             for hunk in file:
                 kinds = [line.line_type for line in hunk]
@@ -47,7 +46,7 @@ def context(project: Project, change: Change) -> Iterator[str]:
 
 def whitespace(project: Project, change: Change) -> Iterator[str]:
     """No hunk that only changes white space."""
-    for path in changes.edit_files(change):
+    for path in change.edit_files:
         for file in _parsed(change, path):
             for hunk in file:
                 removed = ["".join(line.value.split()) for line in hunk if line.is_removed]

@@ -9,17 +9,12 @@ from collections.abc import Iterator
 from forklift.branch import changes
 from forklift.errors import UsageError
 from forklift.model import Change
-from forklift.running.compare import DEFAULTS, OTHER_STAGE
+from forklift.results import status
 from forklift.system.paths import Project
-
-_SCRIPTED = ("alignment", "loss_consistency", "export_parity", "benchmark", "metrics")
 
 
 def slug(project: Project, change: Change) -> Iterator[str]:
-    """Path, id, suite and branch say the same."""
-    expected = f"{change.directory.parent.name}-{change.directory.name}"
-    if change.id != expected:
-        yield f"id is {change.id!r}, its path says {expected!r}"
+    """Path, suite and branch say the same (that the id does is a condition for loading it)."""
     if change.directory.parent.name != change.suite.short:
         yield f"suite {change.suite.name} has the short name {change.suite.short!r}, the path says {change.directory.parent.name!r}"
     if change.file.branch != f"feature/{change.directory.name}":
@@ -32,34 +27,13 @@ def commits(project: Project, change: Change) -> Iterator[str]:
 
 
 def checks(project: Project, change: Change) -> Iterator[str]:
-    """Labels are unique, scripts exist, each kind has what it needs."""
-    labels = [spec.label for spec in change.file.checks]
+    """There are checks, their labels are unique, and each has what its kind needs to be able to fail."""
+    if not change.checks:
+        yield "no [[check]], so nothing is proven"
+    labels = [spec.label for spec in change.checks]
     yield from (f"two checks are called {label!r}" for label in sorted({x for x in labels if labels.count(x) > 1}))
-    for spec in change.file.checks:
-        if spec.kind in _SCRIPTED and not (change.directory / spec.script).is_file():
-            yield f"check {spec.label}: no script {spec.script or '(none named)'}"
-        if spec.kind in ("alignment", "export_parity") and not spec.stages:
-            yield f"check {spec.label}: stages is empty, so it could pass on nothing"
-        if spec.kind == "metrics" and not spec.require:
-            yield f"check {spec.label}: no [[check.require]], so it cannot fail"
-        if spec.kind == "app" and spec.script and not (change.directory / spec.script).is_file():
-            yield f"check {spec.label}: no script {spec.script}"
-        if spec.kind == "unit_tests" and not spec.paths or spec.kind == "app" and not spec.paths and not spec.script:
-            yield f"check {spec.label}: no paths"
-        for bound in spec.require:
-            if bound.min is None and bound.max is None:
-                yield f"check {spec.label}: {bound.metric} has neither min nor max"
-
-
-def reasons(project: Project, change: Change) -> Iterator[str]:
-    """A tolerance looser than the default has a reason of substance."""
-    loosest = max(rtol for rtol, _ in [*DEFAULTS.values(), OTHER_STAGE])
-    for spec in change.file.checks:
-        if spec.kind == "loss_consistency" and spec.rtol > 1e-5 and len(spec.why) < 20:
-            yield f"check {spec.label}: rtol {spec.rtol:g} is looser than 1e-5 without a why"
-        for entry in spec.tolerance:
-            if len(entry.why) < 20:
-                yield f"check {spec.label}: tolerance for {entry.match!r} (default at most {loosest:g}) has no why"
+    for spec in change.checks:
+        yield from (f"check {spec.label}: {problem}" for problem in spec.problems(change.directory))
 
 
 def after(project: Project, change: Change) -> Iterator[str]:
@@ -116,3 +90,10 @@ def evidence(project: Project, change: Change) -> Iterator[str]:
     for path in sorted(files):
         if path.name not in text:
             yield f"evidence/{path.relative_to(folder)} is not named in evidence/README.md with its command"
+
+
+def recorded(project: Project, change: Change) -> Iterator[str]:
+    """evidence/status.json was written by `--record`, and by nothing else."""
+    for name, leg in status.recorded(change).items():
+        if leg.seal != status.seal(leg):
+            yield f"evidence/status.json, {name}: not as a run recorded it; run make pr-{change.id} ARGS=--record"

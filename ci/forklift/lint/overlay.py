@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from forklift.branch import changes
 from forklift.model import Change
 from forklift.system import shell
 from forklift.system.paths import Project
@@ -80,7 +79,7 @@ def _harness_lock(project: Project) -> bytes:
 
 def not_a_patch(project: Project, change: Change) -> Iterator[str]:
     """No leftovers: rejects, originals, byte code, archives of other files."""
-    for path in changes.overlay_files(change):
+    for path in change.overlay_files:
         if path.endswith((".rej", ".orig", ".pyc", ".patch", ".swp")):
             yield f"overlay/{path} is a leftover"
 
@@ -93,7 +92,7 @@ def large_files(project: Project, change: Change) -> Iterator[str]:
 
 
 def _python(change: Change) -> list[Path]:
-    return [change.overlay / path for path in changes.overlay_files(change) if path.endswith(".py")]
+    return [change.overlay / path for path in change.overlay_files if path.endswith(".py")]
 
 
 def _name(change: Change, path: Path) -> str:

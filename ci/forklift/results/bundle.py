@@ -8,14 +8,19 @@ from pathlib import Path
 
 from forklift.branch import build as branches
 from forklift.errors import ForkliftError
-from forklift.model import Change, CheckResult, FeatureBranch, Outcome, Report
+from forklift.model import Change, FeatureBranch, Outcome, Report
 from forklift.results import report as reports
 from forklift.system.git import Git
 from forklift.system.paths import Project
 
+# GitHub refuses a body of more than 65,536 characters
+LIMIT = 60_000
+# pictures and long tables: PR.md links to them here, and they are pushed to a branch of their own when the pull request is opened
+ATTACHMENTS = "attachments"
+
 
 def write(project: Project, branch: FeatureBranch, report: Report) -> Path:
-    """Patches, PR.md, loss.png, report.json, junit.xml, diff.txt, commands.sh."""
+    """Patches, PR.md with its attachments, report.json, junit.xml, diff.txt, commands.sh."""
     change = branch.change
     target = project.out / change.id
     project.out.mkdir(parents=True, exist_ok=True)
@@ -23,11 +28,12 @@ def write(project: Project, branch: FeatureBranch, report: Report) -> Path:
         shutil.rmtree(scrap, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=project.out, prefix=f".new.{change.id}.") as scratch:
         inside = Path(scratch) / "bundle"
-        inside.mkdir()
+        (inside / ATTACHMENTS).mkdir(parents=True)
         branches.series(branch, inside)
-        pictures = _copy_pictures(inside, report)
+        pictures = _copy_pictures(inside / ATTACHMENTS, report)
+        tables = _pair_tables(project, inside / ATTACHMENTS, report)
         (inside / "diff.txt").write_text(_diff(branch))
-        (inside / "PR.md").write_text(body(project, branch, report, pictures))
+        (inside / "PR.md").write_text(body(project, branch, report, pictures, tables))
         (inside / "commands.sh").write_text(commands(project, branch))
         (inside / "commands.sh").chmod(0o755)
         reports.write(inside, [report])
@@ -35,13 +41,13 @@ def write(project: Project, branch: FeatureBranch, report: Report) -> Path:
     return target
 
 
-def body(project: Project, branch: FeatureBranch, report: Report, pictures: list[str]) -> str:
+def body(project: Project, branch: FeatureBranch, report: Report, pictures: list[str], tables: list[str]) -> str:
     """pr.md with the evidence appended. The title is not part of the body."""
     change = branch.change
     human = change.directory / "pr.md"
     if not human.is_file():
         raise ForkliftError("a change has no pr.md", [("want", human)], "write it in the suite's PR template")
-    return reports.render(
+    text = reports.render(
         project.ci / "templates",
         "pr_evidence.md",
         human=human.read_text().rstrip(),
@@ -49,35 +55,31 @@ def body(project: Project, branch: FeatureBranch, report: Report, pictures: list
         branch=branch,
         report=report,
         rows=report.results,
-        alignment=_pick(report, "alignment", "export_parity"),
-        losses=_pick(report, "loss_consistency"),
-        benchmarks=_pick(report, "benchmark"),
+        sections=_sections(change, report),
         pictures=pictures,
+        tables=tables,
+        attachments=ATTACHMENTS,
         unverified=[row for row in report.results if row.outcome is not Outcome.PASSED],
         Outcome=Outcome,
-        tolerances=[(spec.label, entry) for spec in change.file.checks for entry in spec.tolerance],
+        tolerances=[(spec.label, entry) for spec in change.checks for entry in getattr(spec, "tolerance", [])],
     )
+    if len(text) > LIMIT:
+        facts = [("characters", f"{len(text):,}, at most {LIMIT:,}"), ("file", human)]
+        raise ForkliftError("the pull request's text is too long", facts, "shorten pr.md; long tables belong in evidence/")
+    return text
 
 
 def commands(project: Project, branch: FeatureBranch) -> str:
-    """A shell script for people: apply, test and open the PR; it pushes only when its reader takes the comment sign away."""
-    return reports.render(project.ci / "templates", "commands.sh", branch=branch, change=branch.change)
+    """A shell script for people: it applies the series, and pushes only with --push."""
+    change = branch.change
+    return reports.render(project.ci / "templates", "commands.sh", branch=branch, change=change, attachments=ATTACHMENTS)
 
 
-def open_words(change: Change, bundle: Path) -> list[list[str]]:
-    """The commands that open the PR from a clone of the contributor's own fork."""
-    repository = change.suite.url.removeprefix("https://github.com/").removesuffix(".git")
-    base = "dygraph" if change.suite.short == "ocr" else "develop"
-    return [
-        ["git", "push", "-u", "origin", change.file.branch],
-        ["gh", "pr", "create", "--repo", repository, "--base", base, "--head", change.file.branch,
-         "--title", change.file.title, "--body-file", str(bundle / "PR.md")],
-    ]  # fmt: skip
-
-
-def _pick(report: Report, *kinds: str) -> list[CheckResult]:
-    # a check that ended in error or was skipped has no figures
-    return [row for row in report.results if row.kind in kinds and row.outcome in (Outcome.PASSED, Outcome.FAILED)]
+def _sections(change: Change, report: Report) -> list[tuple[str, str]]:
+    """(check, what its kind says in PR.md). A check that ended in error or was skipped has no figures."""
+    templates = {spec.label: spec.section for spec in change.checks if spec.section}
+    judged = [row for row in report.results if row.check in templates and row.outcome in (Outcome.PASSED, Outcome.FAILED)]
+    return [(row.check, reports.render_text(templates[row.check], row=row)) for row in judged]
 
 
 def _copy_pictures(inside: Path, report: Report) -> list[str]:
@@ -88,6 +90,17 @@ def _copy_pictures(inside: Path, report: Report) -> list[str]:
                 name = file.name if file.name not in names else f"{row.check}-{file.name}"
                 shutil.copyfile(file, inside / name)
                 names.append(name)
+    return names
+
+
+def _pair_tables(project: Project, inside: Path, report: Report) -> list[str]:
+    """Every pair of tensors of a check, in a file of its own."""
+    names = []
+    for row in report.results:
+        if row.details.get("pairs"):
+            names.append(f"{row.check}-pairs.md")
+            text = reports.render(project.ci / "templates", "pairs.md", row=row)
+            (inside / names[-1]).write_text(text)
     return names
 
 

@@ -12,7 +12,6 @@ import msgspec
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from forklift.errors import ForkliftError
 from forklift.model import CheckResult, Outcome
 from forklift.results.report import reason_of
 
@@ -84,10 +83,3 @@ class Console:
         """A line for people; nothing where machines read."""
         if not self.as_json:
             self._rich.print(text, markup=False)
-
-    def error(self, problem: ForkliftError) -> None:
-        if self.as_json:
-            facts = {"error": problem.what, "facts": dict(problem.facts), "next": problem.next_step}
-            print(msgspec.json.encode(facts).decode(), flush=True)
-        else:
-            print(problem, file=sys.stderr, flush=True)

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import shlex
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import msgspec
 
 from forklift.model import CheckResult, Outcome, Report
-from forklift.results.plots import sparkline
+from forklift.running.plots import sparkline
 from forklift.system.files import write_whole
 
+_SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|PRIVATE", re.I)
+_PASSWORD = re.compile(rb"(://[^/\s:@\"']+:)[^/\s@\"']+@")
 # characters that XML has no way to write: the colours of a terminal, for instance
 _NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write(target: Path, reports: list[Report]) -> None:
     """report.json and junit.xml of one or several changes."""
-    write_whole(target / "report.json", msgspec.json.format(msgspec.json.encode(reports), indent=1) + b"\n")
-    write_whole(target / "junit.xml", junit(reports))
+    write_whole(target / "report.json", without_secrets(msgspec.json.format(msgspec.json.encode(reports), indent=1) + b"\n"))
+    write_whole(target / "junit.xml", without_secrets(junit(reports)))
+
+
+def without_secrets(content: bytes) -> bytes:
+    """`content` without the values of variables that are called like secrets, and without passwords in urls."""
+    for name, value in os.environ.items():
+        if _SECRET.search(name) and len(value) >= 8:
+            content = content.replace(value.encode(), b"***")
+    return _PASSWORD.sub(rb"\1***@", content)
 
 
 def junit(reports: list[Report]) -> bytes:
@@ -54,15 +65,19 @@ def reason_of(row: CheckResult) -> str:
 
 def render(templates: Path, template: str, /, **values: Any) -> str:
     """A template of ci/templates; an undefined name is an error, not an empty string."""
+    return render_text((templates / template).read_text(), **values)
+
+
+def render_text(template: str, /, **values: Any) -> str:
+    """A Jinja template given as text."""
+    # imported here: it takes longer than most commands
+    import jinja2
+
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(templates),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    environment.filters.update(number=number, spark=sparkline)
-    return environment.get_template(template).render(**values)
+    environment.filters.update(number=number, spark=sparkline, sh=shlex.quote)
+    return environment.from_string(template).render(**values)
 
 
 def number(value: Any) -> str:

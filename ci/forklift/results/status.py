@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import tomllib
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import msgspec
 
 from forklift.branch import changes
 from forklift.errors import UsageError
-from forklift.model import Change, Outcome, Report
+from forklift.model import Change, CheckSpec, FeatureBranch, Outcome, Report
 from forklift.system.files import write_whole
 from forklift.system.paths import Project
 
@@ -18,19 +19,24 @@ BEGIN, END = "<!-- status: made by `make status` -->", "<!-- end of status -->"
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """One check as it was last recorded."""
+    """One check as it was last recorded. `key` is the hash of everything it was a proof of; another hash now means it is stale."""
 
     outcome: str
     summary: str
     reason: str = ""
+    key: str = ""
 
 
 class Leg(msgspec.Struct, frozen=True):
-    """Results of one change on one base and one paddle."""
+    """Results of one change on one base and one paddle; `seal` shows that a run wrote it and nobody's hand."""
 
     base: str
     date: str
     checks: dict[str, Recorded]
+    base_commit: str = ""
+    tree: str = ""
+    machine: str = ""
+    seal: str = ""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -48,25 +54,78 @@ def _file(change: Change) -> Path:
     return change.directory / "evidence" / "status.json"
 
 
-def record(change: Change, report: Report, base_kind: str) -> None:
+def record(project: Project, built: FeatureBranch, report: Report) -> None:
     """Keep the outcome of every check of this run as committed evidence; checks that this run left out stay as they were."""
-    legs, name = recorded(change), f"{base_kind}, paddle {report.paddle}"
-    present = {spec.label for spec in change.file.checks}
-    earlier = {label: row for label, row in legs[name].checks.items() if label in present} if name in legs else {}
-    rows = {
-        r.check: Recorded(r.outcome.value, r.summary, r.reason.value if r.reason else "")
-        for r in report.results
-        if r.kind != "base"
-    }
-    legs[name] = Leg(report.base, datetime.date.today().isoformat(), {**earlier, **rows})
-    ordered = dict(sorted(legs.items()))
-    write_whole(_file(change), msgspec.json.format(msgspec.json.encode(ordered), indent=1) + b"\n")
+    change, kind = built.change, built.base.kind
+    legs, name = recorded(change), f"{kind}, paddle {report.paddle}"
+    specs = {spec.label: spec for spec in change.checks}
+    kept = {label: row for label, row in legs[name].checks.items() if label in specs} if name in legs else {}
+    for row in report.results:
+        if row.check in specs:
+            key = proof_key(project, change, specs[row.check], kind, report.paddle)
+            kept[row.check] = Recorded(row.outcome.value, row.summary, row.reason.value if row.reason else "", key)
+    today = datetime.date.today().isoformat()
+    leg = Leg(report.base, today, kept, built.base.commit, built.tree, report.machine)
+    legs[name] = msgspec.structs.replace(leg, seal=seal(leg))
+    write_whole(_file(change), msgspec.json.format(msgspec.json.encode(dict(sorted(legs.items()))), indent=1) + b"\n")
 
 
 def recorded(change: Change) -> dict[str, Leg]:
     """What was recorded, by `base, paddle X`."""
     path = _file(change)
-    return msgspec.json.decode(path.read_bytes(), type=dict[str, Leg]) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Leg])
+    except (msgspec.DecodeError, UnicodeDecodeError) as broken:
+        again = f"git checkout -- {path.name} in its directory, or delete it and run make pr-{change.id} ARGS=--record"
+        raise UsageError("a record of results cannot be read", [("file", path), ("because", broken)], again) from broken
+
+
+def seal(leg: Leg) -> str:
+    """A digest of all that a leg says."""
+    return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(leg, seal=""), order="sorted")).hexdigest()[:16]
+
+
+def proof_key(project: Project, change: Change, spec: CheckSpec, kind: str, paddle: str) -> str:
+    """Hash of what a recorded result is a proof of: base, change, script, reference, lock; read from files, nothing is built."""
+    return _proof_key(project, change, content_of(change), spec, kind, paddle)
+
+
+def _proof_key(project: Project, change: Change, content: str, spec: CheckSpec, kind: str, paddle: str) -> str:
+    suite = change.suite
+    base = suite.pin if kind == "fork" else suite.release.sha256 if suite.release else ""
+    lock = project.locks / suite.locks.get(paddle, "")
+    packages = hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else ""
+    parts = [kind, base, paddle, packages, content, change.file.commit, change.file.after, spec]
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
+
+
+def content_of(change: Change) -> str:
+    """Hash of the change's files: overlay, edits, checks, reference, and the rows of its sweep."""
+    digest = hashlib.sha256()
+    files: list[Path] = []
+    for folder in ("overlay", "edits", "checks", "reference"):
+        found = (change.directory / folder).rglob("*")
+        files += sorted(path for path in found if path.is_file() and "__pycache__" not in path.parts)
+    if change.file.sweep:
+        files += [change.directory / name for name in (change.file.sweep.rows, change.file.sweep.packages) if name]
+    for path in files:
+        digest.update(f"{path.relative_to(change.directory)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def stale(project: Project, change: Change) -> dict[str, list[str]]:
+    """The recorded checks, by leg, that are no proof of what is there now."""
+    specs = {spec.label: spec for spec in change.checks}
+    found: dict[str, list[str]] = {}
+    content = content_of(change)
+    for name, leg in recorded(change).items():
+        kind, paddle = name.split(", paddle ")
+        for label, row in leg.checks.items():
+            if label not in specs or row.key != _proof_key(project, change, content, specs[label], kind, paddle):
+                found.setdefault(name, []).append(label)
+    return found
 
 
 def rows(project: Project) -> list[Row]:
@@ -80,7 +139,8 @@ def rows(project: Project) -> list[Row]:
             change = changes.load(project, here[change_id])
             legs = recorded(change)
             task, title = titles.get(change_id, (change.file.task, change.file.title))
-            cells = {name: _cell(leg) for name, leg in legs.items()}
+            old = stale(project, change)
+            cells = {name: _cell(leg, len(old.get(name, ()))) for name, leg in legs.items()}
             found.append(Row(change_id, task, title, change.file.upstream.status, cells, _open_points(legs)))
         else:
             # work that is no change yet (no change.toml) is neither linted nor run
@@ -90,13 +150,14 @@ def rows(project: Project) -> list[Row]:
     return found
 
 
-def _cell(leg: Leg) -> str:
+def _cell(leg: Leg, old: int) -> str:
     counts = {word: sum(check.outcome == word.value for check in leg.checks.values()) for word in Outcome}
     text = f"{counts[Outcome.PASSED]} of {len(leg.checks)} passed"
     for word in (Outcome.FAILED, Outcome.ERROR):
         text += f", {counts[word]} {word.value}" if counts[word] else ""
     reasons = [check.reason for check in leg.checks.values() if check.outcome == Outcome.SKIPPED.value]
-    return text + "".join(f", {reasons.count(reason)} skipped({reason})" for reason in sorted(set(reasons)))
+    text += "".join(f", {reasons.count(reason)} skipped({reason})" for reason in sorted(set(reasons)))
+    return text + (f" ({old} stale)" if old else "")
 
 
 def _open_points(legs: dict[str, Leg]) -> str:
@@ -111,7 +172,7 @@ def markdown(project: Project) -> str:
     lines = [
         BEGIN,
         "",
-        "| change | No. | what | state | release base | fork base | passed nowhere yet |",
+        "| change | No. | what | state | release base | fork base | never passed |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows(project):

@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ from forklift.system.paths import current_project
 from forklift.workspace import environment
 
 _MEMORY_WORDS = ("MemoryError", "Cannot allocate memory", "bad_alloc", "ResourceExhausted", "Killed")
+
+
+class ScriptSpec(CheckSpec, frozen=True, kw_only=True):
+    """A check that runs a script of the change (docs/check-scripts.md)."""
+
+    script: str
+
+    def problems(self, directory: Path) -> Iterator[str]:
+        if not (directory / self.script).is_file():
+            yield f"no script {self.script}"
 
 
 class Stopwatch:
@@ -60,24 +71,31 @@ def fresh_directory(workspace: Workspace, name: str) -> Path:
     return Path(tempfile.mkdtemp(dir=target, prefix="run-"))
 
 
+def reference(workspace: Workspace) -> Path:
+    """The reference set to compare with: the user's, else the change's own."""
+    return workspace.reference or workspace.branch.change.directory / "reference"
+
+
 def python(
     workspace: Workspace, *words: str | Path, cwd: Path, log: Path, timeout: float, check: bool = True, threads: int = 0
 ) -> shell.Done:
-    """Run the suite environment's Python with the variables that check scripts expect; `threads` where a number is needed."""
+    """Run the suite environment's Python with the variables that check scripts expect; `threads` overrides the run's number."""
     base = workspace.branch.base
     env = environment.variables(current_project(), cwd, base.suite, base.kind, workspace.paddle, threads or workspace.threads)
     argv = [workspace.python, *words]
     return shell.run(argv, cwd=cwd, env=env, timeout=timeout, log=log, check=check)
 
 
-def script(workspace: Workspace, spec: CheckSpec, out: Path, *extra: str | Path, name: str = "script", threads: int = 0) -> None:
-    """Run the check's script with `--out` and its arguments; its log stands beside its output."""
+def script(workspace: Workspace, spec: ScriptSpec, out: Path, *extra: str | Path, name: str = "script", threads: int = 0) -> None:
+    """Run the check's script with `--out`, `--reference` and its arguments; its log is written next to its output."""
     path = workspace.branch.change.directory / spec.script
     if not path.is_file():
         raise ForkliftError(
             "a check's script is missing", [("file", path), ("check", spec.label)], "write it, or correct `script` in change.toml"
         )
-    words = [path, "--out", out, *spec.args, *extra]
+    words: list[str | Path] = [path, "--out", out, *spec.args, *extra]
+    if workspace.reference is not None and "--reference" not in words:
+        words += ["--reference", workspace.reference]
     log = out / f"{name}.log"
     python(workspace, *words, cwd=workspace.directory, log=log, timeout=spec.timeout_s, threads=threads)
 
@@ -87,6 +105,8 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except FileNotFoundError as missing:
-        raise ForkliftError("the script wrote no output", [("want", path)], "docs/check-scripts.md says who writes it") from missing
+        raise ForkliftError("the script wrote no output", [("want", path)], "read docs/check-scripts.md") from missing
     except json.JSONDecodeError as broken:
-        raise ForkliftError("the script's output is no JSON", [("file", path), ("at", broken)], "read the script's log") from broken
+        raise ForkliftError(
+            "the script's output is not JSON", [("file", path), ("at", broken)], "read the script's log"
+        ) from broken

@@ -12,12 +12,12 @@ import msgspec
 
 from forklift.errors import UsageError
 from forklift.model import Change
+from forklift.running.plots import sparkline
 from forklift.sweep.run import ModelRow, read_rows
 from forklift.system.files import write_whole
 
 BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
 GOOD = ("equal", "close")
-_BARS = "▁▂▃▄▅▆▇█"
 _WORDS = {
     "en": {
         "head": ["model", "class", "whole graph", "SOT", "step time", "lines", "loss, 50 steps", "note"],
@@ -175,17 +175,3 @@ def _reason(mode: str, facts: dict[str, Any]) -> str:
     place = f" ({facts['places'][-1]})" if facts.get("places") else ""
     text = facts["problem"].removeprefix("script_failed: ")
     return f"{mode}: {text[:200]}{place}"
-
-
-def sparkline(losses: list[float | None], width: int = 10) -> str:
-    """Means of `width` equal parts as bars of eight heights; what is not finite is a gap."""
-    if not losses:
-        return ""
-    size = max(1, len(losses) // width)
-    parts = [losses[start : start + size] for start in range(0, len(losses), size)][:width]
-    means = [None if any(value is None for value in part) else statistics.fmean(v for v in part if v is not None) for part in parts]
-    known = [mean for mean in means if mean is not None]
-    if not known:
-        return ""
-    low, span = min(known), max(known) - min(known) or 1.0
-    return "".join(" " if mean is None else _BARS[round((mean - low) / span * 7)] for mean in means)

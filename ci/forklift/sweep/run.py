@@ -40,7 +40,7 @@ class ModelRow(msgspec.Struct, frozen=True):
     keys: dict[str, Any] = {}
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What the command line chooses."""
 
     jobs: int = 1
@@ -75,32 +75,32 @@ def key(branch: FeatureBranch, row: ModelRow, every: list[ModelRow]) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
-def rows(branch: FeatureBranch, spec: SweepSpec, limits: Limits) -> list[ModelRow]:
+def rows(branch: FeatureBranch, spec: SweepSpec, options: Options) -> list[ModelRow]:
     """The rows of this shard. A row's shard depends on its id alone, so that shards of different runs agree."""
     found = read_rows(branch.change.directory / spec.rows)
-    match = re.fullmatch(r"(\d+)/(\d+)", limits.shard)
+    match = re.fullmatch(r"(\d+)/(\d+)", options.shard)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise UsageError(f"--shard {limits.shard!r} is not i/n", [("want", "1/4 ... 4/4")], "--shard 1/4")
-    for name in limits.only:
+        raise UsageError(f"--shard {options.shard!r} is not i/n", [("want", "1/4 ... 4/4")], "--shard 1/4")
+    for name in options.only:
         if name not in (known := [row.id for row in found]):
             raise UsageError(
                 f"no row {name!r}", [("file", branch.change.directory / spec.rows)], nearest(name, known) or "--row ID"
             )
     mine = [row for row in found if zlib.crc32(row.id.encode()) % int(match[2]) == int(match[1]) - 1]
-    return [row for row in mine if not limits.only or row.id in limits.only]
+    return [row for row in mine if not options.only or row.id in options.only]
 
 
 def run(
-    project: Project, branch: FeatureBranch, tree: Path, spec: SweepSpec, limits: Limits, tell: Callable[[dict[str, Any]], None]
+    project: Project, branch: FeatureBranch, tree: Path, spec: SweepSpec, options: Options, tell: Callable[[dict[str, Any]], None]
 ) -> list[dict[str, Any]]:
     """Run what is not done yet; one result a row, sorted by id. A killed sweep loses at most the rows in flight."""
-    todo = rows(branch, spec, limits)
+    todo = rows(branch, spec, options)
     every = read_rows(branch.change.directory / spec.rows)
-    python = environment.ensure(project, branch.base.suite, limits.paddle)
-    place = project.cache / "sweep" / branch.change.id / f"{branch.base.kind}-{limits.paddle}"
+    python = environment.ensure(project, branch.base.suite, options.paddle)
+    place = project.cache / "sweep" / branch.change.id / f"{branch.base.kind}-{options.paddle}"
 
     # One thread, whatever the number of jobs: a process that has used several must not be forked, and rounding would differ.
-    env = environment.variables(project, tree, branch.base.suite, branch.base.kind, limits.paddle, 1)
+    env = environment.variables(project, tree, branch.base.suite, branch.base.kind, options.paddle, 1)
     env["MALLOC_ARENA_MAX"] = "2"  # each program of SOT has its own threads; arenas would use up the bound on the address space
     if spec.packages:
         extra = environment.ensure_packages(project, python, branch.change.directory / spec.packages)
@@ -108,16 +108,16 @@ def run(
     words: list[str | Path] = [python, branch.change.directory / spec.script, "--worker"]
 
     def one(row: ModelRow, workers: Workers) -> dict[str, Any]:
-        return Runner(branch, workers, place / row.id, spec, limits, row, key(branch, row, every)).result()
+        return Runner(branch, workers, place / row.id, spec, options, row, key(branch, row, every)).result()
 
     def remote(row: ModelRow) -> dict[str, Any]:
         with Workers(words, tree, env, place, spec.memory_gb) as workers:
             return one(row, workers)
 
-    if limits.ray:
-        return sorted(_on_ray(limits.ray, remote, todo, tell), key=lambda result: result["id"])
+    if options.ray:
+        return sorted(_on_ray(options.ray, remote, todo, tell), key=lambda result: result["id"])
     with Workers(words, tree, env, place, spec.memory_gb) as workers:
-        done = shell.in_threads(limits.jobs, lambda row: _told(one(row, workers), tell), todo)
+        done = shell.in_threads(options.jobs, lambda row: _told(one(row, workers), tell), todo)
     return sorted(done, key=lambda result: result["id"])
 
 
@@ -188,34 +188,34 @@ class Runner:
     workers: Workers
     out: Path
     spec: SweepSpec
-    limits: Limits
+    options: Options
     row: ModelRow
     key: str
 
     def result(self) -> dict[str, Any]:
         """The stored result where nothing that it depends on has changed, else a new one."""
         verdict, mark = self.out / "row.json", self.out / "key"
-        if not mark.is_file() or mark.read_text() != f"{self.key} {self.limits.steps}":
+        if not mark.is_file() or mark.read_text() != f"{self.key} {self.options.steps}":
             shutil.rmtree(self.out, ignore_errors=True)
             self.out.mkdir(parents=True)
-            write_whole(mark, f"{self.key} {self.limits.steps}".encode())
+            write_whole(mark, f"{self.key} {self.options.steps}".encode())
         if not verdict.is_file():
             result = self._skipped() if self.row.skip else self._measured(control=False)
         else:
             stored: dict[str, Any] = msgspec.json.decode(verdict.read_bytes())
             missing = not stored["problem"] and set(self._wanted()) - {"dygraph", *stored["modes"]}
-            again = self.limits.failed_only and stored["outcome"] == "failed" and not apart(stored)
-            if not missing and not again and not (self.limits.failed_only and self._uncontrolled(stored)):
+            again = self.options.failed_only and stored["outcome"] == "failed" and not apart(stored)
+            if not missing and not again and not (self.options.failed_only and self._uncontrolled(stored)):
                 return stored
             if again:
                 for file in self.out.rglob("*.json"):
                     file.unlink()
-            result = self._skipped() if self.row.skip else self._measured(control=self.limits.failed_only and not again)
+            result = self._skipped() if self.row.skip else self._measured(control=self.options.failed_only and not again)
         write_whole(verdict, msgspec.json.encode(result))
         return result
 
     def _facts(self, dtype: str) -> dict[str, Any]:
-        facts = {"id": self.row.id, "base": self.branch.base.kind, "paddle": self.limits.paddle, "steps": self.limits.steps}
+        facts = {"id": self.row.id, "base": self.branch.base.kind, "paddle": self.options.paddle, "steps": self.options.steps}
         return {**facts, "dtype": dtype, "date": datetime.date.today().isoformat(), "key": self.key}
 
     def _skipped(self) -> dict[str, Any]:
@@ -224,7 +224,7 @@ class Runner:
     def _measured(self, control: bool) -> dict[str, Any]:
         """The row in its own type, and in float64 what departs: with `control` all of it, else what has a float64 run already."""
         dtype = str(self.row.keys.get("dtype", "float32"))
-        first = {**self._facts(dtype), **summarise(self._modes(dtype, self._wanted()), self.limits.steps)}
+        first = {**self._facts(dtype), **summarise(self._modes(dtype, self._wanted()), self.options.steps)}
         fresh = self._uncontrolled(first)
         modes = [mode for mode in apart(first) if dtype == "float32" and (control or mode not in fresh)]
         return self._in_float64(first, modes) if modes else first
@@ -237,12 +237,12 @@ class Runner:
 
     def _wanted(self) -> list[str]:
         """The modes that the command line asks for, and those that an earlier run has measured."""
-        asked = ("dygraph", *self.limits.modes) if self.limits.modes else self.spec.modes
+        asked = ("dygraph", *self.options.modes) if self.options.modes else self.spec.modes
         return [mode for mode in self.spec.modes if mode in asked or (self.out / f"{mode}.json").is_file()]
 
     def _in_float64(self, first: dict[str, Any], modes: list[str]) -> dict[str, Any]:
         """Rounding can grow beyond any bound within 50 steps: whether the programs differ, or only the rounding, float64 shows."""
-        control = summarise(self._modes("float64", ["dygraph", *modes]), self.limits.steps)
+        control = summarise(self._modes("float64", ["dygraph", *modes]), self.options.steps)
         if control["problem"]:
             return {**first, "float64": {name: control[name] for name in ("problem", "places") if name in control}}
         return {**self._facts("float64"), **with_rest(control, first), "float32": gaps(first)}
@@ -258,7 +258,7 @@ class Runner:
         return {mode: found or {"error": Reason.SCRIPT_FAILED.value, "last": "no result"} for mode, found in runs.items()}
 
     def _script(self, out: Path, dtype: str, modes: Sequence[str]) -> dict[str, Any]:
-        words = ["--row", self.row.id, "--steps", str(self.limits.steps), "--out", str(out), "--dtype", dtype, "--mode", *modes]
+        words = ["--row", self.row.id, "--steps", str(self.options.steps), "--out", str(out), "--dtype", dtype, "--mode", *modes]
         log = out / "log"
         log.unlink(missing_ok=True)
         with self.workers.one() as worker:

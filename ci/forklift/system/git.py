@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,25 +26,11 @@ class Git:
         self._index = index
         self._work_tree = work_tree
 
-    def call(
-        self,
-        *words: str,
-        stdin: bytes | None = None,
-        env: Mapping[str, str] | None = None,
-        check: bool = True,
-        config: Sequence[str] = (),
-    ) -> str:
-        return self.done(*words, stdin=stdin, env=env, check=check, config=config).stdout
+    def call(self, *words: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None, check: bool = True) -> str:
+        return self.done(*words, stdin=stdin, env=env, check=check).stdout
 
-    def done(
-        self,
-        *words: str,
-        stdin: bytes | None = None,
-        env: Mapping[str, str] | None = None,
-        check: bool = True,
-        config: Sequence[str] = (),
-    ) -> shell.Done:
-        argv = [*self._argv(config), *words]
+    def done(self, *words: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None, check: bool = True) -> shell.Done:
+        argv = [*self._argv(), *words]
         return shell.run(argv, cwd=self._work_tree, env=self._environment(env), stdin=stdin, check=check)
 
     def exactly(self, *words: str) -> bytes:
@@ -96,11 +82,11 @@ class Git:
         parents = ["-p", parent] if parent else []
         return self.line("commit-tree", tree, *parents, stdin=message.encode(), env=env)
 
-    def _argv(self, config: Sequence[str] = ()) -> list[str]:
+    def _argv(self) -> list[str]:
         argv = ["git", f"--git-dir={self.git_dir}"]
         if self._work_tree is not None:
             argv.append(f"--work-tree={self._work_tree}")
-        for setting in (*_SETTINGS, *config):
+        for setting in _SETTINGS:
             argv += ["-c", setting]
         return argv
 

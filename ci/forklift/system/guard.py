@@ -14,16 +14,24 @@ from pathlib import Path
 from types import FrameType
 
 import typer
-from filelock import FileLock, Timeout
 
 from forklift.errors import ForkliftError, InterruptedByUserError, UsageError
 from forklift.system import shell
 from forklift.system.paths import Project, current_project
 
+_FULL = ("no space left on the disk", "free space (make clean removes .cache/), then again")
+_CLOSED = (
+    "a file or directory cannot be written",
+    "give yourself the right to write there, or set FORKLIFT_CACHE_DIR and FORKLIFT_OUT_DIR",
+)
+_MACHINE = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EACCES: _CLOSED, errno.EROFS: _CLOSED, errno.EPERM: _CLOSED}
+
 
 @contextlib.contextmanager
 def only_run(where: Project, change_id: str) -> Iterator[None]:
     """One run at a time for a change; the lock goes with the process, also when it is killed."""
+    from filelock import FileLock, Timeout  # slow to import, and most commands need no lock
+
     lock = where.cache / "locks" / f"{change_id}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     note = lock.with_suffix(".pid")
@@ -45,7 +53,7 @@ def only_run(where: Project, change_id: str) -> Iterator[None]:
 
 
 def run(program: Callable[[], int | None]) -> int:
-    """The exit code: 0 good, 1 a check failed, 2 usage or manifest, 3 a mistake of ours, 130 ^C."""
+    """The exit code: 0 good, 1 a check failed, 2 usage or manifest, 3 internal error, 4 every check was skipped, 130 ^C."""
     signal.signal(signal.SIGTERM, _terminated)
     try:
         status = program() or 0
@@ -64,16 +72,29 @@ def run(program: Callable[[], int | None]) -> int:
             InterruptedByUserError("interrupted: running checks were ended, nothing is half-written", [], "run the command again")
         )
     except OSError as problem:
-        if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
-            return _crash()
-        where = problem.filename or current_project().cache
-        return _say(
-            ForkliftError("no space left on the disk", [("where", where)], "free space (make clean removes .cache/), then again")
-        )
-    except Exception:
-        return _crash()
+        return _say(_of_machine(problem)) if problem.errno in _MACHINE else _crash()
+    except Exception as problem:
+        known = _of_git(problem)
+        return _say(known) if known else _crash()
     finally:
         shell.kill_all()
+
+
+def _of_git(problem: Exception) -> ForkliftError | None:
+    """What git itself refuses; recognised by name, since importing its library takes longer than most commands."""
+    if type(problem).__name__ != "GitCommandError":
+        return None
+    said = str(getattr(problem, "stderr", "")).strip()
+    root = current_project().root
+    owned = "dubious ownership" in said
+    step = f"git config --global --add safe.directory {root}" if owned else "repair the repository, then run the command again"
+    return ForkliftError("git refuses to work on this project", [("where", root), ("git said", said)], step)
+
+
+def _of_machine(problem: OSError) -> ForkliftError:
+    where = problem.filename or current_project().cache
+    what, step = _MACHINE[problem.errno or 0]
+    return ForkliftError(what, [("where", where)], step)
 
 
 def _say(problem: ForkliftError) -> int:
@@ -91,7 +112,7 @@ def _crash() -> int:
     except OSError:
         at = text
     last = text.strip().splitlines()[-1]
-    print(ForkliftError(f"a mistake in Forklift itself: {last}", [("log", at)], "report it with that log"), file=sys.stderr)
+    print(ForkliftError(f"internal error: {last}", [("log", at)], "report it with that log"), file=sys.stderr)
     return 3
 
 

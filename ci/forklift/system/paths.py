@@ -42,8 +42,12 @@ class Project:
     def out(self) -> Path:
         return Path(os.environ.get("FORKLIFT_OUT_DIR") or self.root / "out")
 
+    def short(self, path: Path) -> str:
+        """`path` relative to the root where it is below it."""
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
 
 def current_project() -> Project:
     """The project this package stands in; FORKLIFT_ROOT names another (tests build their own)."""
     named = os.environ.get("FORKLIFT_ROOT")
-    return Project(Path(named).resolve() if named else Path(__file__).resolve().parents[2])
+    return Project(Path(named).resolve() if named else Path(__file__).resolve().parents[3])

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,21 @@ from forklift.errors import ForkliftError, Reason
 _TAIL_LINES = 15
 # the limit is there before the program is: set from outside it would come after the first allocations
 _BOUNDED = ("/bin/sh", "-c", 'ulimit -v "$0" && exec "$@"')
+# Ends every process group that is still registered when this process is gone, however it went: kill -9 lets nobody clean up.
+_GUARDIAN = """
+import os, signal, sys
+groups = set()
+for line in sys.stdin:
+    (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
+for group in groups:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except OSError:
+        pass
+"""
 _running: set[int] = set()
+_guardian: list[subprocess.Popen[bytes]] = []
+_guardian_lock = threading.Lock()
 _stopping = threading.Event()
 T = TypeVar("T")
 R = TypeVar("R")
@@ -81,11 +96,10 @@ def run(
     log: Path | None = None,
     stdin: bytes | None = None,
     check: bool = True,
-    memory_gb: float | None = None,
 ) -> Done:
     """Run to the end. With `check`, a non-zero status raises; a timeout always raises with reason `timeout`.
 
-    `memory_gb` bounds the address space of the process; `log` receives stdout and stderr as they come.
+    `log` receives stdout and stderr as they come.
     """
     words = tuple(str(word) for word in argv)
     started = time.monotonic()
@@ -97,7 +111,7 @@ def run(
             out = stack.enter_context(log.open("wb"))
         try:
             process = subprocess.Popen(
-                words if memory_gb is None else (*_BOUNDED, str(int(memory_gb * 2**20)), *words),
+                words,
                 cwd=cwd,
                 env=dict(os.environ if env is None else env),
                 stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
@@ -109,7 +123,8 @@ def run(
             raise ForkliftError(
                 f"program not found: {words[0]}", [("command", " ".join(words))], "install it, then run the command again"
             ) from missing
-        with _registered(process):
+        # what writes a log may run for minutes
+        with _registered(process, guarded=log is not None):
             try:
                 stdout, stderr = process.communicate(stdin, timeout)
             except subprocess.TimeoutExpired as expired:
@@ -148,6 +163,7 @@ class Worker:
                 start_new_session=True,
             )
         _running.add(self._process.pid)
+        _tell_guardian(f"+{self._process.pid}")
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The answer; {} where the worker itself has ended."""
@@ -174,6 +190,7 @@ class Worker:
                 stream.close() if stream else None
         self._process.wait()
         _running.discard(self._process.pid)
+        _tell_guardian(f"-{self._process.pid}")
 
 
 def run_bytes(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> bytes:
@@ -185,8 +202,10 @@ def run_bytes(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = Non
 
 
 @contextlib.contextmanager
-def _registered(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _registered(process: subprocess.Popen[bytes], guarded: bool) -> Iterator[None]:
     _running.add(process.pid)
+    if guarded:
+        _tell_guardian(f"+{process.pid}")
     try:
         yield
     finally:
@@ -195,6 +214,21 @@ def _registered(process: subprocess.Popen[bytes]) -> Iterator[None]:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         _running.discard(process.pid)
+        if guarded:
+            _tell_guardian(f"-{process.pid}")
+
+
+def _tell_guardian(line: str) -> None:
+    with _guardian_lock:
+        if not _guardian:
+            # a session of its own: ^C and a killed group do not reach it
+            argv = [sys.executable, "-S", "-c", _GUARDIAN]
+            _guardian.append(subprocess.Popen(argv, stdin=subprocess.PIPE, start_new_session=True))
+        stream = _guardian[0].stdin
+        assert stream is not None
+        with contextlib.suppress(BrokenPipeError):
+            stream.write(line.encode() + b"\n")
+            stream.flush()
 
 
 def _refuse_when_stopping() -> None:

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from filelock import FileLock
-
 from forklift.errors import ForkliftError, Reason, UsageError
 from forklift.model import Suite
 from forklift.system import shell
@@ -19,6 +17,15 @@ from forklift.system.paths import Project
 
 # paddlepaddle 2.6.2 exports zlib's symbols: the system's zlib must be loaded before it
 _ZLIB_FIRST = "import zlib\n"
+
+
+# what a check script gets of the user's environment: no token of theirs is in it
+_PASSED = (
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TERM", "CI", "DISPLAY", "CC", "CXX",
+    "CUDA_HOME", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
+    "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "CHROMIUM", "PADDLE2ONNX_CORE", "RUN_SLOW",
+)  # fmt: skip
+_PASSED_PREFIXES = ("LC_", "XDG_", "PIP_", "UV_", "npm_config_", "NPM_CONFIG_", "FORKLIFT_", "OPENBLAS_", "NVIDIA_", "CUDA_VISIBLE")
 
 
 def lock_file(project: Project, suite: Suite, paddle: str) -> Path:
@@ -53,6 +60,8 @@ def _once(project: Project, lock: Path, make: Callable[[Path], None]) -> Path:
     mark = target / "forklift-complete"
     if mark.is_file():
         return target
+    from filelock import FileLock  # slow to import, and most commands make no environment
+
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
         if not mark.is_file():
@@ -132,7 +141,7 @@ def _cpu_facts() -> str:
 def variables(project: Project, directory: Path, suite: Suite, base_kind: str, paddle: str, threads: int) -> dict[str, str]:
     """The environment variables that a check script runs with."""
     path = [directory, *(directory / extra for extra in suite.python_path), project.ci]
-    keep = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV", "FLAGS_"))}
+    keep = {key: value for key, value in os.environ.items() if key in _PASSED or key.startswith(_PASSED_PREFIXES)}
     return {
         **keep,
         "PYTHONPATH": os.pathsep.join(map(str, path)),

@@ -72,4 +72,4 @@ def test_byte_code_is_no_overlay(toy):
     directory = toy.change()
     (directory / "overlay" / "toylib" / "__pycache__").mkdir()
     (directory / "overlay" / "toylib" / "__pycache__" / "linear.cpython-311.pyc").write_bytes(b"x")
-    assert changes.overlay_files(toy.load()) == ["toylib/linear.py"]
+    assert toy.load().overlay_files == ("toylib/linear.py",)

@@ -6,11 +6,12 @@ import msgspec
 import pytest
 from toyproject import CI, LINEAR, put
 
+from forklift.checks import loss_consistency
 from forklift.errors import Reason
-from forklift.model import CheckResult, CheckSpec, Outcome
+from forklift.model import CheckResult, Outcome
 from forklift.workspace import cache
 
-SPEC = CheckSpec(kind="metrics", script="checks/m.py")
+SPEC = loss_consistency.Spec(script="checks/m.py")
 
 
 @pytest.fixture

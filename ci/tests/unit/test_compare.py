@@ -122,7 +122,7 @@ def test_against_a_reference_of_zeros_the_absolute_bound_holds():
 
 
 def test_empty_and_scalar_tensors():
-    assert compare("forward", "x", np.zeros((0, 3)), np.zeros((0, 3))).problem == ""
+    assert compare("forward", "x", np.zeros((0, 3)), np.zeros((0, 3))).problem == "the pair has no elements"
     row = compare("loss", "x", np.array(1.1), np.array(1.0))
     assert (row.worst, bool(row.problem)) == ([], True)
 
@@ -143,3 +143,17 @@ def test_the_last_matching_tolerance_wins_and_leaves_what_it_does_not_name():
 
 def test_a_tolerance_of_zero_is_a_tolerance():
     assert limits("backward", "x", [tolerance(rtol=0.0, atol=0.0)])[:2] == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("bound", [{"rtol": float("inf")}, {"rtol": float("nan")}, {"atol": float("inf")}, {"atol": float("nan")}])
+def test_a_tolerance_that_is_not_finite_proves_nothing(bound):
+    rules = [tolerance("x", why="as wide as you like", **bound)]
+    assert "must be finite" in compare("forward", "x", np.ones(3), np.ones(3), rules).problem
+
+
+def test_a_float32_tensor_under_a_float64_key_is_refused():
+    single = np.ones(3, np.float32)
+    assert "float32 under a key" in compare("forward", "x.f64", single, np.ones(3)).problem
+    assert "float32 under a key" in compare("forward", "x.f64", np.ones(3), single).problem
+    assert compare("forward", "x.f64", np.ones(3), np.ones(3)).problem == ""
+    assert compare("forward", "ids.f64", np.ones(3, np.int64), np.ones(3, np.int64)).problem == ""

@@ -37,7 +37,9 @@ def raises(problem):
         (raises(typer.Abort()), 130),
         (raises(KeyboardInterrupt()), 130),
         (raises(ZeroDivisionError("ours")), 3),
-        (raises(OSError(errno.EPERM, "not permitted")), 3),
+        (raises(OSError(errno.EIO, "Input/output error")), 3),
+        (raises(OSError(errno.EPERM, "not permitted")), 1),
+        (raises(OSError(errno.EROFS, "Read-only file system")), 1),
         (raises(OSError(errno.ENOSPC, "No space left on device")), 1),
         (raises(OSError(errno.EDQUOT, "Quota exceeded")), 1),
     ],
@@ -51,7 +53,7 @@ def test_our_own_mistake_names_a_log_that_holds_the_traceback(toy, capsys):
     assert guard.run(raises(ZeroDivisionError("ours"))) == 3
     said = capsys.readouterr().err
     [log] = (toy.cache / "logs").glob("crash-*.log")
-    assert "a mistake in Forklift itself: ZeroDivisionError: ours" in said
+    assert "internal error: ZeroDivisionError: ours" in said
     assert str(log) in said
     assert "Traceback" in log.read_text()
 

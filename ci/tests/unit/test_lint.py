@@ -1,11 +1,13 @@
 """Every rule is red on a planted violation, and green on a change that keeps it."""
 
+import hashlib
 import os
 
 import pytest
 from toyproject import HEADER, HOOKED, LINEAR, PR, REGISTRY, git, put, sha256
 
 from forklift import lint
+from forklift.lint import whole
 from forklift.results import status
 
 CHECKS = [
@@ -19,6 +21,7 @@ CHECKS = [
     {"kind": "metrics", "script": "checks/train.py", "require": [{"metric": "gap", "max": 1.0}]},
     {"kind": "loss_consistency", "script": "checks/train.py", "rtol": 1e-3, "why": "measured in float64: chaotic after step 40"},
 ]
+ONE = [{"kind": "unit_tests", "paths": ["tests/test_one.py"]}]
 TEST = HEADER + "def test_linear():\n    pass\n"
 
 
@@ -51,7 +54,7 @@ def replace(file, old, new):
 def test_a_good_change_is_green(toy, good):
     assert red(toy) == {}
     ran = toy.cli("lint", "toy-linear")
-    assert (ran.status, ran.out) == (0, "lint: 1 changes, no problems\n")
+    assert (ran.status, ran.out) == (0, "lint: 1 change, no problems\n")
 
 
 def patch(good):
@@ -80,8 +83,8 @@ def edit(new, *options):
     return plant
 
 
+SEALED = '{"release, paddle 2.6": {"base": "release toylib 1.0", "date": "2026-01-01", "checks": {}, "seal": "made up"}}'
 VIOLATIONS = [
-    ("slug", manifest('id = "toy-linear"', 'id = "toy-lin"'), "id is 'toy-lin', its path says 'toy-linear'"),
     ("slug", manifest('suite = "Toy"', 'suite = "Bare"'), "suite Bare has the short name 'bare', the path says 'toy'"),
     ("slug", manifest('"feature/linear"', '"feature/lin"'), "branch is 'feature/lin', want 'feature/linear'"),
     ("commits", file("overlay/toylib/more.py", HEADER), "overlay/toylib/more.py is in 0 commits"),
@@ -90,12 +93,17 @@ VIOLATIONS = [
     ("checks", manifest('stages = ["forward"]', ""), "stages is empty, so it could pass on nothing"),
     ("checks", manifest('[[check.require]]\nmetric = "gap"\nmax = 1.0', ""), "no [[check.require]], so it cannot fail"),
     ("checks", manifest("max = 1.0", ""), "gap has neither min nor max"),
-    ("checks", manifest('paths = ["tests/test_linear.py"]', ""), "check unit_tests: no paths"),
-    ("reasons", manifest("measured in float64: chaotic after step 40", "chaos"), "rtol 0.001 is looser than 1e-5 without a why"),
-    ("reasons", manifest("measured in float64: the reference itself loses 7e-4", "it fails"), "tolerance for 'x'"),
+    ("checks", manifest('paths = ["tests/test_linear.py"]', "paths = []"), "check unit_tests: no paths"),
+    ("checks", manifest('kind = "loss_consistency"', 'kind = "loss_consistency"\nsteps = 20'), "steps is 20"),
+    ("checks", manifest("max = 1.0", "max = inf"), "gap has a bound that is not finite"),
+    ("checks", manifest("max = 1.0", "min = nan"), "gap has a bound that is not finite"),
+    ("checks", manifest('match = "x"', 'match = "x"\natol = inf'), "atol is inf"),
+    ("recorded", file("evidence/status.json", SEALED), "not as a run recorded it"),
+    ("checks", manifest("measured in float64: chaotic after step 40", "chaos"), "rtol 0.001 is looser than 1e-05 without a why"),
+    ("checks", manifest("measured in float64: the reference itself loses 7e-4", "it fails"), "tolerance for 'x'"),
     ("after", manifest("after = []", 'after = ["toy-ghost"]'), "names 'toy-ghost', which does not exist"),
     ("after", manifest("after = []", 'after = ["bare-one"]'), "names 'bare-one', which is of another suite"),
-    ("after", manifest("after = []", 'after = ["toy-linear"]'), "changes wait for each other"),
+    ("after", manifest("after = []", 'after = ["toy-linear"]'), "circular `after`"),
     ("texts", lambda toy, good: (good / "pr.md").unlink(), "pr.md is missing"),
     ("texts", file("pr.md", "later"), "says almost nothing"),
     ("provenance", file("reference/more.npz", b"1"), "reference/more.npz is not in provenance.toml"),
@@ -130,7 +138,7 @@ VIOLATIONS = [
 
 @pytest.mark.parametrize(("rule", "plant", "said"), VIOLATIONS)
 def test_a_planted_violation_is_red(toy, good, rule, plant, said):
-    toy.change("one", suite="bare", overlay={"tests/test_one.py": TEST}, edits={})
+    toy.change("one", suite="bare", overlay={"tests/test_one.py": TEST}, edits={}, checks=ONE)
     plant(toy, good)
     found = [problem.what for problem in lint.run(toy.project, [toy.load()], whole_project=False) if problem.rule == rule]
     assert any(said in what for what in found), found
@@ -150,7 +158,7 @@ def test_a_relative_import_of_the_same_name_is_no_harness(toy, good):
 
 
 def test_the_formatter_of_the_suite_decides(toy):
-    directory = toy.change("one", suite="bare", overlay={"tests/test_one.py": TEST}, edits={})
+    directory = toy.change("one", suite="bare", overlay={"tests/test_one.py": TEST}, edits={}, checks=ONE)
     change = toy.load("bare-one")
     assert lint.run(toy.project, [change], whole_project=False) == []
     put(directory / "overlay" / "tests" / "test_one.py", HEADER + "x = {'a':1}\n")
@@ -170,7 +178,7 @@ def project(toy, rule):
     return [problem.what for problem in lint.run(toy.project, [], whole_project=True) if problem.rule == rule]
 
 
-def test_a_toy_house_is_green(toy):
+def test_a_toy_project_is_green(toy):
     assert lint.run(toy.project, []) == []
 
 
@@ -184,28 +192,13 @@ def test_pins_of_the_table_the_gitlinks_and_gitmodules_agree(toy):
     assert "Bare: .gitmodules has no entry forks/Bare" in what
 
 
-@pytest.mark.parametrize("missing", ["id", "reason", "date", "upstream"])
-def test_a_known_failure_without_a_reason(toy, missing):
-    row = {"id": "toy-linear", "reason": "paddle 2.6 has no such operator", "date": "2026-11-23", "upstream": "an issue"}
-    text = "[[failure]]\n" + "\n".join(f'{key} = "{value}"' for key, value in row.items())
-    put(toy.root / "ci" / "known_failures.toml", text)
-    assert project(toy, "known-failures") == []
-    put(toy.root / "ci" / "known_failures.toml", text.replace(f'{missing} = "{row[missing]}"', ""))
-    assert missing in project(toy, "known-failures")[0]
+MACHINES = ["/" + "work/main", "/" + "home/ann/paddle", "/" + "root/x"]
 
 
-# put together here, so that this file itself keeps the rule
-FOREIGN = [
-    "https://" + "pypi" + ".org/simple",
-    "/" + "work/main",
-    "/" + "home/ann/paddle",
-    "/" + "root/x",
-    "files." + "pythonhosted" + ".org",
-]
-
-
-@pytest.mark.parametrize("word", FOREIGN)
-def test_a_text_that_speaks_of_a_machine_or_a_registry(toy, word):
+@pytest.mark.parametrize("word", [*MACHINES, "https://index.example.org/simple", "files.index.example.org"])
+def test_a_text_that_speaks_of_a_machine_or_a_registry(toy, word, monkeypatch):
+    digest = hashlib.sha256(b"index.example.org").hexdigest()[:16]
+    monkeypatch.setattr(whole, "_REGISTRIES", frozenset({digest}))
     put(toy.root / "patches" / "notes.md", f"see\n{word} there\n")
     assert project(toy, "speaks-of-itself") == [], "only what is committed or staged counts"
     git(toy.root, "add", "patches/notes.md")
@@ -214,7 +207,7 @@ def test_a_text_that_speaks_of_a_machine_or_a_registry(toy, word):
 
 
 @pytest.mark.parametrize(
-    "word", ["docs/work/notes", "the root/x of it", "homework/x", "https://github.com/work/main", "/workspace"]
+    "word", ["docs/work/notes", "the root/x of it", "homework/x", "https://github.com/work/main", "/workspace", "example.org"]
 )
 def test_words_that_only_look_so(toy, word):
     put(toy.root / "patches" / "notes.md", f"{word}\n")
@@ -231,15 +224,20 @@ def test_a_status_table_that_is_out_of_date(toy):
 
 
 def test_every_project_rule_is_planted():
-    assert set(lint.PROJECT_RULES) == {"pins", "known-failures", "speaks-of-itself", "status-table"}
+    assert set(lint.PROJECT_RULES) == {"pins", "speaks-of-itself", "status-table"}
 
 
 def test_lint_of_all_changes_for_people_and_machines(toy, good):
     put(good / "pr.md", "later")
-    toy.change("second", overlay={"toylib/second.py": HEADER}, edits={})
+    toy.change("second", overlay={"toylib/second.py": HEADER}, edits={}, checks=ONE)
     ran = toy.cli("lint")
     assert (ran.status, ran.out.splitlines()) == (1, ["toy-linear  texts: pr.md is missing or says almost nothing"])
     [row] = toy.cli("lint", "--json").rows
     assert (row["rule"], row["where"]) == ("texts", "toy-linear")
     put(good / "pr.md", PR)
     assert toy.cli("lint").out == "lint: 2 changes, no problems\n"
+
+
+def test_a_change_without_checks_is_red(toy, good):
+    toy.change("bare-of-checks", overlay={"toylib/second.py": HEADER}, edits={})
+    assert "checks: no [[check]], so nothing is proven" in toy.cli("lint", "toy-bare-of-checks").out

@@ -90,7 +90,7 @@ def test_rows_of_a_sweep_that_ci_runs_are_checks(toy):
     directory = toy.change(scripts={"row.py": ""})
     with (directory / "change.toml").open("a") as stream:
         stream.write('[sweep]\nscript = "checks/row.py"\nmodes = ["dygraph", "ast"]\nci_rows = ["vgg"]\n')
-    [spec] = toy.load().file.checks
+    [spec] = toy.load().checks
     assert (spec.label, spec.kind, spec.args, spec.modes, spec.steps) == (
         "row-vgg",
         "loss_consistency",

@@ -4,7 +4,7 @@ import pytest
 from toyproject import put
 
 from forklift import pipeline
-from forklift.model import CheckSpec
+from forklift.checks import metrics
 
 MEASURE = """
 import os, time
@@ -102,7 +102,7 @@ def test_what_differs_from_the_landed_state(toy, monkeypatch, named, want):
 def test_a_slow_machine_is_taken_into_account():
     now = [0.0]
     budget = pipeline.Budget(100.0, frozenset({"must"}), clock=lambda: now[0])
-    spec = CheckSpec(kind="metrics", cost_s=30)
+    spec = metrics.Spec(script="checks/m.py", cost_s=30)
     assert budget.allows("other", spec)
     budget.took(spec, 120.0)
     assert not budget.allows("other", spec)

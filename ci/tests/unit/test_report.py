@@ -92,4 +92,4 @@ def test_a_template_that_names_nothing_is_an_error(tmp_path):
 
 def test_templates_keep_their_last_newline_and_filters(tmp_path):
     put(tmp_path / "t.md", "{{ gap | number }} {{ curve | spark(3) }}\n")
-    assert report.render(tmp_path, "t.md", gap=1e-9, curve=[3.0, 2.0, 1.0]) == "1.00e-09 █▄▁\n"
+    assert report.render(tmp_path, "t.md", gap=1e-9, curve=[3.0, 2.0, 1.0]) == "1.00e-09 █▅▁\n"

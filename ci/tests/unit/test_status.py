@@ -20,10 +20,21 @@ def report(paddle="2.6", **outcomes):
     return Report("toy-linear", "Toy", "release toylib 1.0", "a", "b", paddle, tuple(rows))
 
 
+METRICS = [
+    {"kind": "metrics", "name": name, "script": "checks/m.py", "require": [{"metric": "gap", "max": 1.0}]}
+    for name in ("a", "b", "c", "d")
+]
+
+
 @pytest.fixture
 def change(toy):
-    toy.change()
+    toy.change(scripts={"m.py": "print(1)\n"}, checks=METRICS)
+    toy.borrow()
     return toy.load()
+
+
+def record(toy, run, base):
+    status.record(toy.project, toy.build(base=base), run)
 
 
 def test_a_change_that_is_not_begun_has_a_line(toy):
@@ -32,39 +43,38 @@ def test_a_change_that_is_not_begun_has_a_line(toy):
 
 
 def test_outcomes_are_counted_and_open_points_named(toy, change):
-    status.record(change, report(a=Outcome.PASSED, b=Outcome.SKIPPED, c=Outcome.FAILED, d=Outcome.ERROR), "release")
+    record(toy, report(a=Outcome.PASSED, b=Outcome.SKIPPED, c=Outcome.FAILED, d=Outcome.ERROR), "release")
     [row] = status.rows(toy.project)
     assert row.legs == {"release, paddle 2.6": "1 of 4 passed, 1 failed, 1 error, 1 skipped(partial_base)"}
     assert row.open_points == "b, c, d"
-    status.record(change, report("3.3", b=Outcome.PASSED), "fork")
+    record(toy, report("3.3", b=Outcome.PASSED), "fork")
     [row] = status.rows(toy.project)
     assert row.open_points == "c, d"
 
 
 def test_a_later_run_of_the_same_leg_replaces_it(toy, change):
-    status.record(change, report(a=Outcome.FAILED), "release")
-    status.record(change, report(a=Outcome.PASSED), "release")
+    record(toy, report(a=Outcome.FAILED), "release")
+    record(toy, report(a=Outcome.PASSED), "release")
     assert status.rows(toy.project)[0].legs == {"release, paddle 2.6": "1 of 1 passed"}
 
 
 def test_a_run_of_one_check_keeps_the_others(toy):
-    toy.change(checks=[{"kind": "metrics", "name": name, "script": "checks/m.py"} for name in ("a", "b")])
-    change = toy.load()
-    status.record(change, report(a=Outcome.FAILED, b=Outcome.PASSED, gone=Outcome.PASSED), "release")
-    status.record(change, report(a=Outcome.PASSED), "release")
+    toy.change(scripts={"m.py": "print(1)\n"}, checks=METRICS[:2])
+    record(toy, report(a=Outcome.FAILED, b=Outcome.PASSED, gone=Outcome.PASSED), "release")
+    record(toy, report(a=Outcome.PASSED), "release")
     [row] = status.rows(toy.project)
     assert row.legs == {"release, paddle 2.6": "2 of 2 passed"}, "a check that the manifest no longer has is dropped"
 
 
-def test_the_base_line_is_no_check(change):
-    status.record(change, report(a=Outcome.PASSED), "release")
+def test_the_base_line_is_no_check(toy, change):
+    record(toy, report(a=Outcome.PASSED), "release")
     [leg] = json.loads((change.directory / "evidence" / "status.json").read_text()).values()
     assert list(leg["checks"]) == ["a"]
 
 
 def test_markdown_has_a_column_for_each_base(toy, change):
-    status.record(change, report(a=Outcome.PASSED), "release")
-    status.record(change, report("3.3", a=Outcome.PASSED, b=Outcome.PASSED), "fork")
+    record(toy, report(a=Outcome.PASSED), "release")
+    record(toy, report("3.3", a=Outcome.PASSED, b=Outcome.PASSED), "fork")
     ran = toy.cli("list", "--markdown")
     line = next(line for line in ran.out.splitlines() if line.startswith("| `toy-linear`"))
     cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -105,3 +115,34 @@ def test_list_for_people_and_machines(toy, change):
     assert toy.cli("list").out.startswith("toy-linear")
     [row] = toy.cli("list", "--json").rows
     assert (row["id"], row["state"]) == ("toy-linear", "draft")
+
+
+def test_a_recorded_result_is_stale_as_soon_as_anything_it_proved_differs(toy, change):
+    record(toy, report(a=Outcome.PASSED), "release")
+    leg = "release, paddle 2.6"
+    assert status.stale(toy.project, toy.load()) == {}
+    for path in ("overlay/toylib/linear.py", "checks/m.py"):
+        before = (change.directory / path).read_text()
+        put(change.directory / path, before + "# more\n")
+        assert status.stale(toy.project, toy.load()) == {leg: ["a"]}
+        assert status.rows(toy.project)[0].legs == {leg: "1 of 1 passed (1 stale)"}
+        put(change.directory / path, before)
+    put(change.directory / "reference" / "set.npz", b"1")
+    assert status.stale(toy.project, toy.load()) == {leg: ["a"]}
+    (change.directory / "reference" / "set.npz").unlink()
+    put(toy.root / "ci" / "locks" / "toy.txt", "# another lock\n")
+    assert status.stale(toy.project, toy.load()) == {leg: ["a"]}
+    ran = toy.cli("lint", "toy-linear")
+    assert "note: toy-linear: stale results (1 on release, paddle 2.6)" in ran.out
+
+
+def test_a_record_that_a_hand_has_changed_is_refused(toy, change):
+    record(toy, report(a=Outcome.FAILED), "release")
+    path = change.directory / "evidence" / "status.json"
+    assert "recorded" not in toy.cli("lint", "toy-linear").out
+    put(path, path.read_text().replace('"failed"', '"passed"'))
+    ran = toy.cli("lint", "toy-linear")
+    assert "recorded: evidence/status.json, release, paddle 2.6: not as a run recorded it" in ran.out
+    put(path, path.read_text()[:-40])
+    assert toy.cli("list").status == 2
+    assert "cannot be read" in toy.cli("list").err

@@ -66,7 +66,7 @@ def models(directory, ids):
 @given(st.lists(st.text("abcdef0123/_-", min_size=1, max_size=8), unique=True, min_size=1, max_size=12), st.integers(1, 5))
 def test_shards_are_disjoint_and_complete(tmp_path_factory, ids, count):
     branch = models(tmp_path_factory.mktemp("rows"), ids)
-    shards = [[row.id for row in sweep.rows(branch, SPEC, sweep.Limits(shard=f"{i}/{count}"))] for i in range(1, count + 1)]
+    shards = [[row.id for row in sweep.rows(branch, SPEC, sweep.Options(shard=f"{i}/{count}"))] for i in range(1, count + 1)]
     assert sorted(name for shard in shards for name in shard) == sorted(ids)
 
 
@@ -74,21 +74,21 @@ def test_shards_are_disjoint_and_complete(tmp_path_factory, ids, count):
 def test_the_shard_of_a_row_does_not_depend_on_other_rows(tmp_path_factory, name, others):
     top = tmp_path_factory.mktemp("rows")
     for shard in ("1/3", "2/3", "3/3"):
-        limits = sweep.Limits(shard=shard, only=(name,))
-        alone = sweep.rows(models(top / "alone", [name]), SPEC, limits)
-        among = sweep.rows(models(top / "among", sorted({name, *others})), SPEC, limits)
+        options = sweep.Options(shard=shard, only=(name,))
+        alone = sweep.rows(models(top / "alone", [name]), SPEC, options)
+        among = sweep.rows(models(top / "among", sorted({name, *others})), SPEC, options)
         assert alone == among
 
 
 @pytest.mark.parametrize("shard", ["0/4", "5/4", "1", "a/b", "1/0", "", "1/4/2", "-1/4"])
 def test_a_shard_that_is_none(tmp_path, shard):
     with pytest.raises(UsageError, match="is not i/n"):
-        sweep.rows(models(tmp_path, ["a"]), SPEC, sweep.Limits(shard=shard))
+        sweep.rows(models(tmp_path, ["a"]), SPEC, sweep.Options(shard=shard))
 
 
 def test_a_row_that_is_not_in_the_list_is_named(tmp_path):
     with pytest.raises(UsageError, match="resnet51") as caught:
-        sweep.rows(models(tmp_path, ["resnet50", "vgg"]), SPEC, sweep.Limits(only=("vgg", "resnet51")))
+        sweep.rows(models(tmp_path, ["resnet50", "vgg"]), SPEC, sweep.Options(only=("vgg", "resnet51")))
     assert "did you mean resnet50?" in str(caught.value)
 
 

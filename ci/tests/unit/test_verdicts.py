@@ -7,10 +7,9 @@ from toyproject import put
 
 from forklift.checks.benchmark import ratio
 from forklift.checks.loss_consistency import judge
-from forklift.checks.metrics import violation
+from forklift.checks.metrics import Requirement, violation
 from forklift.checks.unit_tests import verdict
 from forklift.errors import ForkliftError
-from forklift.model import Requirement
 from forklift.running.junit import read_junit
 
 STEPS = 50
@@ -182,3 +181,8 @@ def test_half_a_junit_file_is_an_error_with_a_name(tmp_path):
     with pytest.raises(ForkliftError, match="JUnit") as caught:
         read_junit(file)
     assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize("bounds", [{}, {"max": math.nan}, {"min": -math.inf}, {"max": math.inf}])
+def test_a_bound_that_cannot_fail_is_no_bound(bounds):
+    assert violation(Requirement(metric="m", **bounds), {"m": 1.0}) == "m has no finite bound"
