@@ -131,7 +131,8 @@ def save(project: Project, change: Change) -> Saved:
         removed += _drop_others(change, set(written))
     # with --keep, the next save has to see what is taken back again
     write_whole(note, msgspec.json.encode(Opened(opened.git_dir, opened.base_commit, tree)))
-    return Saved(tuple(written), tuple(removed), tuple(changes.assignment_problems(change)), tuple(ignored))
+    problems = changes.assignment_problems(changes.load(project, change.directory))
+    return Saved(tuple(written), tuple(removed), tuple(problems), tuple(ignored))
 
 
 def _tree_of(target: Path, start: str) -> tuple[str, list[str]]:

@@ -12,6 +12,9 @@ from forklift.model import Change
 from forklift.results import status
 from forklift.system.paths import Project
 
+# what the scaffold's pr.md says where its author has to write (ci/templates/new_pr.md)
+PLACEHOLDER = "Say here"
+
 
 def slug(project: Project, change: Change) -> Iterator[str]:
     """Path, suite and branch say the same (that the id does is a condition for loading it)."""
@@ -54,8 +57,11 @@ def after(project: Project, change: Change) -> Iterator[str]:
 def texts(project: Project, change: Change) -> Iterator[str]:
     """pr.md is there and says what the work was made from."""
     path = change.directory / "pr.md"
-    if not path.is_file() or len(path.read_text().split()) < 40:
+    text = path.read_text() if path.is_file() else ""
+    if len(text.split()) < 40:
         yield "pr.md is missing or says almost nothing"
+    if PLACEHOLDER in text:
+        yield f"pr.md still holds the scaffold's words: {PLACEHOLDER}"
 
 
 def provenance(project: Project, change: Change) -> Iterator[str]:

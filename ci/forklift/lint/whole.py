@@ -57,8 +57,7 @@ def _is_registry(host: str) -> bool:
 
 def status_table(project: Project) -> Iterator[str]:
     """The tables in the READMEs are what `forklift list --markdown` prints."""
-    table = status.markdown(project)
-    for name in ("README.md", "README_CN.md"):
+    for name, language in status.READMES.items():
         path = project.root / name
-        if path.is_file() and table not in path.read_text():
+        if path.is_file() and status.markdown(project, language) not in path.read_text():
             yield f"{name} does not hold the present status table: run make status"

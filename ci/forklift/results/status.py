@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import re
 import tomllib
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from forklift.model import Change, CheckSpec, FeatureBranch, Outcome, Report
 from forklift.system.files import write_whole
 from forklift.system.paths import Project
 
+READMES = {"README.md": "en", "README_CN.md": "zh"}
 BEGIN, END = "<!-- status: made by `make status` -->", "<!-- end of status -->"
 
 
@@ -48,6 +50,7 @@ class Row(msgspec.Struct, frozen=True):
     state: str
     legs: dict[str, str]
     open_points: str
+    title_zh: str = ""
 
 
 def _file(change: Change) -> Path:
@@ -132,21 +135,22 @@ def rows(project: Project) -> list[Row]:
     """The tasks' changes in their order, then any others."""
     tasks = tomllib.loads((project.ci / "tasks.toml").read_text())["change"] if (project.ci / "tasks.toml").is_file() else []
     here = changes.directories(project)
-    titles = {row["id"]: (row["task"], row["title"]) for row in tasks}
+    titles = {row["id"]: (row["task"], row["title"], row.get("title_zh", "")) for row in tasks}
     found = []
     for change_id in [*titles, *(name for name in here if name not in titles)]:
         if change_id in here:
             change = changes.load(project, here[change_id])
             legs = recorded(change)
-            task, title = titles.get(change_id, (change.file.task, change.file.title))
+            task, title, title_zh = titles.get(change_id, (change.file.task, change.file.title, ""))
             old = stale(project, change)
             cells = {name: _cell(leg, len(old.get(name, ()))) for name, leg in legs.items()}
-            found.append(Row(change_id, task, title, change.file.upstream.status, cells, _open_points(legs)))
+            found.append(Row(change_id, task, title, change.file.upstream.status, cells, _open_points(legs), title_zh))
         else:
             # work that is no change yet (no change.toml) is neither linted nor run
             suite, _, slug = change_id.partition("-")
             state = "begun" if (project.patches / suite / slug).is_dir() else "not begun"
-            found.append(Row(change_id, *titles[change_id], state, {}, ""))
+            task, title, title_zh = titles[change_id]
+            found.append(Row(change_id, task, title, state, {}, "", title_zh))
     return found
 
 
@@ -167,18 +171,35 @@ def _open_points(legs: dict[str, Leg]) -> str:
     return ", ".join(sorted(names - passed))
 
 
-def markdown(project: Project) -> str:
-    """The status table of the README."""
-    lines = [
-        BEGIN,
-        "",
-        "| change | No. | what | state | release base | fork base | never passed |",
-        "|---|---|---|---|---|---|---|",
-    ]
+_HEADS = {
+    "en": ("change", "No.", "what", "state", "release base", "fork base", "never passed"),
+    "zh": ("改动", "编号", "内容", "状态", "发布版基线", "fork 基线", "从未通过"),
+}
+_ZH = {
+    "not begun": "未开始",
+    "begun": "进行中",
+    "draft": "草稿",
+    "ready": "就绪",
+    "submitted": "已提交",
+    "accepted": "已合入",
+    "rejected": "被拒绝",
+    "inappropriate": "不适合上游",
+}
+_ZH_CELLS = ((r"(\d+) of (\d+) passed", r"\2 项中 \1 项通过"), (r"(\d+) failed", r"\1 项失败"), (r"(\d+) error", r"\1 项出错"),
+    (r"(\d+) skipped\((\w+)\)", r"\1 项跳过（\2）"), (r" \((\d+) stale\)", r"（\1 项过期）"), (", ", "，"))  # fmt: skip
+
+
+def markdown(project: Project, language: str = "en") -> str:
+    """The status table of a README, in its language."""
+    lines = [BEGIN, "", f"| {' | '.join(_HEADS[language])} |", "|---" * 7 + "|"]
     for row in rows(project):
-        cells = {kind: "<br>".join(_legs(row, kind)) or "-" for kind in ("release", "fork")}
-        words = [f"`{row.id}`", str(row.task), row.title, row.state, cells["release"], cells["fork"], row.open_points or "-"]
-        lines.append(f"| {' | '.join(words)} |")
+        cells = ["<br>".join(_legs(row, kind)) or "-" for kind in ("release", "fork")]
+        title, state = row.title, row.state
+        if language == "zh":
+            title, state = row.title_zh or row.title, _ZH[row.state]
+            for pattern, text in _ZH_CELLS:
+                cells = [re.sub(pattern, text, cell) for cell in cells]
+        lines.append(f"| {' | '.join([f'`{row.id}`', str(row.task), title, state, *cells, row.open_points or '-'])} |")
     return "\n".join([*lines, "", END])
 
 
@@ -188,8 +209,9 @@ def _legs(row: Row, kind: str) -> list[str]:
 
 def update_readmes(project: Project) -> list[str]:
     """Put the present table between the marks of each README; the names of the files that changed."""
-    table, changed = markdown(project), []
-    for name in ("README.md", "README_CN.md"):
+    changed = []
+    for name, language in READMES.items():
+        table = markdown(project, language)
         path = project.root / name
         text = path.read_text() if path.is_file() else ""
         if BEGIN not in text or END not in text:

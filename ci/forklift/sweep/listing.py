@@ -24,9 +24,10 @@ _WORDS = {
         "equal": "equal",
         "close": "close",
         "apart": "apart",
-        "from": "from step",
+        "gap": "{word} ({gap:.0e}, from step {step})",
         "no": "no",
-        "breaks": "breaks",
+        "break": ", {count} break",
+        "breaks": ", {count} breaks",
         "missing": "not measured",
         "single": "float32 apart from step {step} ({gap:.0e}); compared in float64",
         "totals": "{measured} of {rows} rows measured; {any} ({any_share}) train in at least one static mode, "
@@ -41,11 +42,12 @@ _WORDS = {
         "equal": "一致",
         "close": "接近",
         "apart": "偏离",
-        "from": "自第",
+        "gap": "{word}（{gap:.0e}，自第 {step} 步起）",
         "no": "不支持",
-        "breaks": "处断图",
+        "break": "，{count} 处断图",
+        "breaks": "，{count} 处断图",
         "missing": "未测",
-        "single": "float32 自第 {step} 步偏离（{gap:.0e}），以 float64 对比",
+        "single": "float32 自第 {step} 步起偏离（{gap:.0e}），以 float64 对比",
         "totals": "共 {rows} 行，已测 {measured} 行；"
         "{any} 行（{any_share}）至少可在一种静态模式下训练，"
         "整图 {ast} 行（{ast_share}），SOT {sot} 行（{sot_share}）。"
@@ -54,7 +56,7 @@ _WORDS = {
         "*接近*：不超过 1e-3，并给出首次超过 1e-5 的步数；*偏离*：更大。"
         "*单步耗时*：整图 / SOT 相对动态图。"
         "*改动行数*：仅为该模型改动的套件代码行数。"
-        "*处断图*：SOT 离开静态图的位置数。",
+        "*断图*：SOT 离开静态图的位置数。",
     },
 }
 
@@ -154,13 +156,14 @@ def _cells(row: ModelRow, result: dict[str, Any] | None, edits: dict[str, int], 
 
 
 def _verdict(facts: dict[str, Any], words: dict[str, Any]) -> str:
-    breaks = f", {facts['graph_breaks']} {words['breaks']}" if facts.get("graph_breaks") else ""
+    count = facts.get("graph_breaks") or 0
+    breaks = words["break" if count == 1 else "breaks"].format(count=count) if count else ""
     if facts["outcome"] == "equal":
         return f"{words['equal']}{breaks}"
     if facts.get("departs_at"):
         word = words["close"] if facts["outcome"] == "close" else words["apart"]
         gap = facts["max_gap"] if facts["max_gap"] is not None else math.inf
-        return f"{word} ({gap:.0e}, {words['from']} {facts['departs_at']}){breaks}"
+        return words["gap"].format(word=word, gap=gap, step=facts["departs_at"]) + breaks
     return f"{words['no']}{breaks}"
 
 

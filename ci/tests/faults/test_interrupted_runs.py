@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,10 @@ def tell(name):
 args = arguments()
 here = os.environ["FORKLIFT_CACHE"]
 if not os.path.exists(os.path.join(here, "started")):
+    if os.fork():  # the harness ends its process group; a session of its own outlives that
+        os.wait()
+        os._exit(0)
+    os.setsid()
     tell("started")
     wait("measured")
     try:
@@ -172,7 +177,7 @@ def test_a_run_that_is_killed_while_it_writes_the_bundle(toy):
     toy.change()
     assert toy.cli("pr", "toy-linear").status == 0
     bundle = toy.out / "toy-linear"
-    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    before = {path.name: path.read_bytes() for path in bundle.iterdir() if path.is_file()}
     template = toy.root / "ci" / "templates" / "commands.sh"
     text = template.read_text()
     put(template, "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}")
@@ -183,7 +188,7 @@ def test_a_run_that_is_killed_while_it_writes_the_bundle(toy):
     assert process.poll() is None, process.communicate()
     process.kill()
     process.communicate()
-    assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in bundle.iterdir() if path.is_file()} == before
     scrap = [path for path in toy.out.iterdir() if path != bundle]
     assert len(scrap) == 1, "the half-made bundle is beside it, under another name"
 
@@ -277,7 +282,7 @@ def test_a_disk_that_is_full_for_real(small_disk):
     toy.change()
     assert toy.cli("pr", "toy-linear").status == 0
     bundle = toy.out / "toy-linear"
-    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    before = {path.name: path.read_bytes() for path in bundle.iterdir() if path.is_file()}
     with contextlib.suppress(OSError), (toy.out / "filler").open("wb", buffering=0) as stream:
         while True:
             stream.write(bytes(4096))
@@ -286,7 +291,7 @@ def test_a_disk_that_is_full_for_real(small_disk):
     assert ran.status == 1
     assert "no space left on the disk" in ran.out + ran.err
     assert "free space" in ran.out + ran.err
-    assert {path.name: path.read_bytes() for path in bundle.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in bundle.iterdir() if path.is_file()} == before
     (toy.out / "filler").unlink()
     assert toy.cli("pr", "toy-linear").status == 0
     assert [path.name for path in toy.out.iterdir()] == ["toy-linear"]
@@ -299,7 +304,7 @@ def test_a_full_disk_as_the_calls_report_it(toy, monkeypatch, step):
     toy.change()
     assert toy.cli("pr", "toy-linear").status == 0
     bundle = toy.out / "toy-linear"
-    before = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    before = {path.name: path.read_bytes() for path in bundle.iterdir() if path.is_file()}
     put(toy.root / "patches" / "toy" / "linear" / "overlay" / "toylib" / "linear.py", LINEAR + "\n\nMORE = 1\n")
     name = {"PR.md": "write_text", "report.json": "replace", "swap": "rename"}[step]
     real = getattr(Path, name)
@@ -316,7 +321,7 @@ def test_a_full_disk_as_the_calls_report_it(toy, monkeypatch, step):
     assert "error: no space left on the disk" in ran.err
     monkeypatch.undo()
     found = bundle if bundle.exists() else next(toy.out.glob(".old.*/bundle"))
-    assert {path.name: path.read_bytes() for path in found.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in found.iterdir() if path.is_file()} == before
 
 
 # ---- network and what comes from it --------------------------------------------------------------
@@ -393,7 +398,7 @@ def test_a_stored_wheel_that_was_damaged_is_not_used(toy, tmp_path, monkeypatch)
 
 
 def test_a_reference_that_was_altered_is_caught_by_lint(toy):
-    directory = toy.change()
+    directory = toy.change(checks=[CHECK], scripts={"m.py": "print(1)\n"})
     reference = put(directory / "reference" / "set.npz", bytes(1000))
     put(directory / "reference" / "provenance.toml", f'[sha256]\n"set.npz" = "{sha256(reference)}"\n')
     assert toy.cli("lint", "toy-linear").status == 0
@@ -405,3 +410,61 @@ def test_a_reference_that_was_altered_is_caught_by_lint(toy):
 
 def test_the_toy_suite_is_read_as_the_real_ones_are(toy):
     assert [suite.short for suite in suites.load(toy.root / "ci").suite] == ["toy", "bare"]
+
+
+def test_kill_at_ten_moments_of_a_run(toy):
+    """Whatever kill -9 leaves, the next run starts from it; after ten of them one is whole and leaves nothing behind."""
+    toy.make_environment()
+    script = "from proving.record import arguments, write_metrics\nargs = arguments()\nwrite_metrics(args.out, {'gap': 0.5})\n"
+    toy.change(scripts={"m.py": script}, checks=[CHECK])
+    start = time.monotonic()
+    first = toy.command("pr", "toy-linear", "--no-cache")
+    whole = time.monotonic() - start
+    assert first.status == 0, first.err
+    head = toy.build().head
+    for moment in range(10):
+        process = toy.start("pr", "toy-linear", "--no-cache")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(whole * (moment + 0.5) / 10)
+        process.kill()
+        process.communicate()
+    ran = toy.command("pr", "toy-linear", "--no-cache")
+    assert ran.status == 0, ran.err
+    assert toy.build().head == head
+    assert [path.name for path in toy.out.iterdir()] == ["toy-linear"]
+    assert (toy.out / "toy-linear" / "PR.md").is_file()
+    assert [path for path in (toy.cache / "downloads").iterdir() if path.name.startswith((".", "tmp"))] == []
+    assert toy.status() == "?? patches/\n"
+
+
+def test_a_damaged_object_of_the_release_repository_is_made_again(toy):
+    toy.change()
+    toy.build()
+    repository = toy.cache / "release" / "toylib-1.0.git"
+    found = [path for path in (repository / "objects").rglob("*") if path.is_file() and path.parent.name not in ("info", "pack")]
+    for path in found:
+        path.chmod(0o644)
+        path.write_bytes(b"damaged")
+    ran = toy.command("build", "toy-linear")
+    assert ran.status == 0, ran.err
+
+
+@pytest.mark.parametrize("name", ["woodpecker", "true", "1"])
+def test_ci_is_called_many_things(toy, name):
+    toy.change()
+    ran = toy.command("check", "toy-linear", CI=name)
+    assert "error" not in ran.err
+
+
+def test_a_fork_that_was_moved_is_named_and_not_passed_over(forked):
+    put(forked.root / "forks" / "Toy" / ".git", "gitdir: ../nowhere\n")
+    forked.change()
+    ran = forked.command("build", "toy-linear")
+    assert (ran.status, "is not where its .git file says" in ran.err) == (2, True)
+
+
+def test_a_directory_that_cannot_be_written_is_the_machines_fault(toy):
+    toy.change(checks=[CHECK], scripts={"m.py": "print(1)\n"})
+    toy.make_environment()
+    ran = toy.command("pr", "toy-linear", FORKLIFT_OUT_DIR="/sys/out")
+    assert (ran.status, "a file or directory cannot be written" in ran.err) == (1, True), ran.err

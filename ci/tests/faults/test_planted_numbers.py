@@ -102,8 +102,12 @@ def test_a_fault_in_the_port_is_red(ported, name):
         (CHECK.replace('"backward", name', '"forward", name'), "script_failed", "the script recorded nothing for a stage"),
         (CHECK.replace("recorder.write()", ""), "script_failed", "the script wrote no output"),
         (CHECK + "\nraise SystemExit(4)\n", "script_failed", "command failed with status 4"),
-        (CHECK + "\nopen(os.path.join(args.out, 'pairs.json'), 'w').write('[{')\n", "script_failed", "is no JSON"),
-        (CHECK + "\nopen(os.path.join(args.out, 'pairs.json'), 'w').write('[{}]')\n", "script_failed", "not the form"),
+        (CHECK + "\nopen(os.path.join(args.out, 'pairs.json'), 'w').write('[{')\n", "script_failed", "is not JSON"),
+        (
+            CHECK + "\nopen(os.path.join(args.out, 'pairs.json'), 'w').write('[{}]')\n",
+            "script_failed",
+            "does not match its check kind",
+        ),
         (CHECK + "\nos.truncate(os.path.join(args.out, 'pairs.safetensors'), 100)\n", "script_failed", "tensors cannot be read"),
         ("raise MemoryError\n", "out_of_memory", "command failed"),
         ("import time\ntime.sleep(600)\n", "timeout", "timed out after 1 s"),
@@ -177,7 +181,7 @@ def test_a_fault_in_the_training_is_red(toy, fault, said):
     ran = toy.cli("check", "toy-linear", "--json")
     row = ran.row("loss_consistency")
     assert (ran.status, row["outcome"]) == ((1, "failed") if said else (0, "passed"))
-    assert row["summary"].startswith(said or "50 steps, max gap 0.0e+00 at step 1, ast 0 breaks, sot 0 breaks")
+    assert row["summary"].startswith(said or "50 steps (the model's type), max gap 0.0e+00 at step 1, ast 0 breaks, sot 0 breaks")
 
 
 # ---- tests, figures, builds and pages ------------------------------------------------------------

@@ -234,7 +234,7 @@ def test_a_fork_from_upstream_without_network(toy):
 
 def test_forcing_a_fork_that_is_not_there(toy):
     toy.change()
-    with pytest.raises(ForkliftError, match="the fork of Toy is not here") as caught:
+    with pytest.raises(ForkliftError, match="the fork of Toy is not checked out") as caught:
         toy.build(base="fork")
     assert caught.value.reason is Reason.BASE_MISSING
     ran = toy.cli("check", "toy-linear", "--base", "fork", "--json")

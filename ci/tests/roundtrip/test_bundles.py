@@ -115,7 +115,7 @@ def test_a_pull_request_from_nothing_to_bundle_and_again_from_the_cache(proved, 
 
     bundle = proved.out / "toy-linear"
     names = {path.name for path in bundle.iterdir()}
-    assert names == {"0001-Add-linear.patch", "PR.md", "commands.sh", "diff.txt", "junit.xml", "loss.png", "report.json"}
+    assert names == {"0001-Add-linear.patch", "PR.md", "commands.sh", "diff.txt", "junit.xml", "attachments", "report.json"}
     body = (bundle / "PR.md").read_text()
     assert body.startswith(PR.rstrip())
     for part in (
@@ -124,7 +124,7 @@ def test_a_pull_request_from_nothing_to_bundle_and_again_from_the_cache(proved, 
         "### loss_consistency",
         "`ast     `",
         "### benchmark",
-        "![loss.png](loss.png)",
+        "![loss.png](attachments/loss.png)",
     ):
         assert part in body, part
     assert "- metrics: skipped (partial_base), needs the fork: make fork-toy" in body
@@ -142,7 +142,7 @@ def test_a_pull_request_from_nothing_to_bundle_and_again_from_the_cache(proved, 
     assert [line.split()[-2] for line in again.out.splitlines()[1:-1]].count("cached") == 4
     assert counted.read_text().split() == ["dygraph", "ast", "sot"], "a cached check runs nothing"
     assert (bundle / "PR.md").read_text() == body
-    assert (bundle / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert (bundle / "attachments" / "loss.png").read_bytes().startswith(b"\x89PNG")
 
     proved.cli("check", "toy-linear", "--no-cache", "--only", "loss_consistency")
     assert len(counted.read_text().split()) == 6
@@ -150,7 +150,7 @@ def test_a_pull_request_from_nothing_to_bundle_and_again_from_the_cache(proved, 
 
 def test_a_stored_result_never_shows_the_picture_of_another_run(trained):
     script = trained.root / "patches/toy/linear/checks/train.py"
-    picture = trained.out / "toy-linear" / "loss.png"
+    picture = trained.out / "toy-linear" / "attachments" / "loss.png"
     trained.cli("pr", "toy-linear")
     first = picture.read_bytes()
     put(script, TRAIN.replace("0.1 * value", "0.4 * value"))
@@ -248,7 +248,7 @@ def test_all_changes_with_the_closing_line(aligned):
     aligned.change("broken", overlay={"toylib/registry.py": "A = 1\n"}, edits={})
     ran = aligned.cli("test", "-j", "2")
     assert ran.status == 1
-    assert ran.out.splitlines()[-1] == "checks: 2 passed, 1 failed, 1 skipped"
+    assert ran.out.splitlines()[-1] == "checks: 1 passed, 1 failed, 1 skipped"
     assert len(ElementTree.parse(aligned.out / "junit.xml").getroot()) == 2
 
 
@@ -275,15 +275,101 @@ def test_recorded_outcomes_reach_the_table(aligned):
     assert "paddle 2.6: 1 of 2 passed, 1 skipped(partial_base)" in aligned.cli("list", "--markdown").out
 
 
-def test_without_gh_the_commands_are_printed(toy, monkeypatch):
-    toy.change()
-    monkeypatch.setenv(
-        "PATH", os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if not (Path(part) / "gh").exists())
-    )
+@pytest.fixture
+def without_gh(monkeypatch):
+    kept = [part for part in os.environ["PATH"].split(os.pathsep) if not (Path(part) / "gh").exists()]
+    monkeypatch.setenv("PATH", os.pathsep.join(kept))
+
+
+@pytest.fixture
+def contributor(toy, tmp_path):
+    """The contributor's fork on a server: a bare repository with all of upstream's history."""
+    from toyproject import copy_upstream
+
+    fork = copy_upstream(toy.upstream, tmp_path / "server" / "ann" / "Toy.git")
+    git(fork.path, "update-ref", "refs/heads/feature/linear", toy.upstream.later["moved"])  # an older try of hers
+    return fork.path
+
+
+def test_open_pushes_to_the_contributors_fork_and_names_its_owner(toy, tmp_path, contributor, without_gh, monkeypatch):
+    from toyproject import copy_upstream, lose_blob
+
+    partial = copy_upstream(toy.upstream, tmp_path / "partial.git")
+    lose_blob(partial, "assets/large.bin")
+    toy.borrow(partial.path)
+    prove(toy, "loss_consistency")
+    monkeypatch.setenv("FORKLIFT_REMOTE", str(contributor))
     ran = toy.cli("pr", "toy-linear", "--open")
-    assert ran.status == 0
-    assert "  gh pr create --repo" in ran.out
-    assert "  git push -u origin feature/linear" in ran.out
+    assert ran.status == 0, ran.err
+    built = toy.build(base="fork").head
+    assert git(contributor, "rev-parse", "feature/linear").strip() == built, "the older branch was replaced"
+    files = git(contributor, "rev-parse", "feature/linear-files").strip()
+    assert git(contributor, "ls-tree", "--name-only", files).split() == ["loss.png"]
+    assert "--head ann:feature/linear --title" in ran.out
+    assert "gh pr create --repo toy.invalid/Toy" in ran.out
+    body = (toy.out / "toy-linear" / "body.md").read_text()
+    assert f"![loss.png](https://github.com/ann/Toy/blob/{files}/loss.png?raw=true)" in body
+    assert "](attachments/" not in body
+    assert git(toy.upstream.path, "rev-parse", "develop").strip() == toy.upstream.pin, "upstream is as it was"
+
+
+def test_open_refuses_a_bundle_of_the_release_base_and_upstream_itself(toy, monkeypatch, without_gh):
+    prove(toy, "loss_consistency")
+    ran = toy.cli("pr", "toy-linear", "--open")
+    assert (ran.status, "not from the release base" in ran.err) == (2, True)
+    assert "make fork-toy" in ran.err
+    toy.borrow()
+    ran = toy.cli("pr", "toy-linear", "--open")
+    assert (ran.status, "no fork of yours is known" in ran.err) == (2, True)
+    monkeypatch.setenv("FORKLIFT_REMOTE", "https://toy.invalid/Toy.git")
+    ran = toy.cli("pr", "toy-linear", "--open")
+    assert (ran.status, "that is upstream itself" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://github.com/ann/Toy.git", "git@github.com:ann/Toy.git", "https://github.com/ann/Toy/", "/srv/ann/Toy.git"]
+)
+def test_the_owner_of_a_fork(url):
+    from forklift.commands.pull_request import owner_and_name
+
+    assert owner_and_name(url) == ("ann", "Toy")
+
+
+def test_a_text_that_no_pull_request_takes_is_an_error(trained):
+    directory = trained.root / "patches" / "toy" / "linear"
+    put(directory / "pr.md", PR + "word " * 12_000)
+    row = trained.cli("pr", "toy-linear", "--json").row("bundle")
+    assert (row["outcome"], row["summary"]) == ("error", "the pull request's text is too long")
+
+
+def test_no_pull_request_of_the_project_is_too_long():
+    """pr.md of every change, with room for the evidence behind it."""
+    from toyproject import CI
+
+    for path in sorted((CI.parent / "patches").glob("*/*/pr.md")):
+        assert len(path.read_text()) < 30_000, path
+
+
+def test_a_run_in_which_every_check_was_skipped_has_its_own_exit_code(toy):
+    prove(toy, "metrics")
+    ran = toy.cli("check", "toy-linear")
+    assert (ran.status, "partial_base" in ran.out) == (4, True)
+    assert toy.cli("pr", "toy-linear").status == 4
+
+
+def test_a_token_reaches_neither_a_script_nor_a_report(toy, monkeypatch):
+    monkeypatch.setenv("GH_TOKEN", "ghp_0123456789abcdef")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://ann:hunter22@index.invalid/simple")
+    toy.make_environment()
+    script = (
+        "import os, sys\nassert 'GH_TOKEN' not in os.environ\n"
+        "sys.exit('no index at %s, ghp_0123456789abcdef' % os.environ['PIP_INDEX_URL'])\n"
+    )
+    check = {"kind": "metrics", "script": "checks/m.py", "require": [{"metric": "a", "min": 1.0}]}
+    toy.change(scripts={"m.py": script}, checks=[check])
+    toy.cli("pr", "toy-linear")
+    text = (toy.out / "toy-linear" / "report.json").read_text()
+    assert "no index at https://ann:***@index.invalid/simple, ***" in text
 
 
 # ---- scaffold ------------------------------------------------------------------------------------
@@ -297,6 +383,9 @@ def test_a_new_change_lints_and_passes_from_the_first_minute(toy, suite):
     assert ran.out == f"patches/{suite}/my-model\nnext: make pr-{suite}-my-model\n"
     assert toy.load(f"{suite}-my-model").file.title == "模型 Add my model"
     ran = toy.cli("lint", f"{suite}-my-model")
+    assert [line.split(": ")[0].split()[-1] for line in ran.out.splitlines()] == ["texts"], "its pr.md is to be written"
+    put(toy.root / "patches" / suite / "my-model" / "pr.md", PR)
+    ran = toy.cli("lint", f"{suite}-my-model")
     assert ran.status == 0, ran.out
     ran = toy.cli("pr", f"{suite}-my-model", "--json")
     assert [row["outcome"] for row in ran.rows] == ["passed", "passed"]
@@ -307,14 +396,14 @@ def test_a_new_change_lints_and_passes_from_the_first_minute(toy, suite):
 @pytest.mark.parametrize("slug", ["My-Model", "my_model", "a b", "-a", "../x", ""])
 def test_a_name_that_is_none(toy, slug):
     ran = toy.cli("new", "toy", "--", slug)
-    assert (ran.status, "is no name for a change" in ran.err) == (2, True)
+    assert (ran.status, "is not a valid name" in ran.err) == (2, True)
     assert list((toy.root / "patches").iterdir()) == []
 
 
 @pytest.mark.parametrize("title", ['Add "My" model', "a\\b", "two\nlines"])
 def test_a_title_that_would_break_the_manifest(toy, title):
     ran = toy.cli("new", "toy", "my-model", "--title", title)
-    assert (ran.status, "is no title" in ran.err) == (2, True)
+    assert (ran.status, "is not a valid title" in ran.err) == (2, True)
     assert list((toy.root / "patches").iterdir()) == []
 
 
@@ -417,8 +506,16 @@ def test_the_command_as_a_person_types_it(aligned):
 
 def test_clean_removes_what_was_made(aligned):
     aligned.cli("build", "toy-linear")
+    others = put(aligned.cache / "somebody.txt", "not ours")
+    put(aligned.out / "somebody" / "notes.txt", "not ours")
+    assert aligned.cli("pr", "toy-linear").status == 0
+    assert aligned.cli("edit", "toy-linear").status == 0
+    ran = aligned.cli("clean")
+    assert (ran.status, "may hold unsaved work" in ran.err) == (2, True)
+    assert aligned.cli("save", "toy-linear", "--discard").status == 0
     assert aligned.cli("clean").status == 0
-    assert not aligned.cache.exists()
+    assert [path.name for path in aligned.cache.iterdir() if any(path.rglob("*")) or path.is_file()] == [others.name]
+    assert [path.name for path in aligned.out.iterdir()] == ["somebody"]
     assert (aligned.root / "patches" / "toy" / "linear" / "change.toml").exists()
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 from test_building import awkward
-from toyproject import HEADER, HOOKED, LINEAR, REGISTRY, copy_upstream, lose_blob, put
+from toyproject import HEADER, HOOKED, LINEAR, REGISTRY, copy_upstream, git, lose_blob, put
 
 from forklift.branch import build as branches
 from forklift.system.git import Git
@@ -243,8 +243,23 @@ def test_rebase_names_the_file_in_conflict(forked):
     forked.change(edits={"toylib/registry.py": HOOKED, "README.md": "# Mine\n"})
     ran = forked.cli("rebase", "toy-linear", "--onto", forked.upstream.later["rival"])
     assert ran.status == 1
-    assert ran.out.splitlines() == [f"toy-linear: conflicts onto {forked.upstream.later['rival'][:10]}", "  toylib/registry.py"]
-    assert not (forked.cache / "edit" / "toy-linear").exists()
+    opened = forked.cache / "edit" / "toy-linear"
+    assert ran.out.splitlines() == [
+        f"toy-linear: conflicts onto {forked.upstream.later['rival'][:10]}",
+        "  toylib/registry.py",
+        str(opened),
+        "next: resolve the conflict marks there, then make save-toy-linear",
+    ]
+    ran = forked.cli("save", "toy-linear")
+    assert (ran.status, "conflicts are not resolved yet" in ran.err) == (2, True)
+    merged = (opened / "toylib" / "registry.py").read_text()
+    assert "<<<<<<<" in merged
+    resolved = REGISTRY.replace('"entry_10",', '"entry_ten",\n    "linear",')
+    put(opened / "toylib" / "registry.py", resolved)
+    assert forked.cli("save", "toy-linear").status == 0
+    text = (forked.root / "patches/toy/linear/edits/toylib/registry.py.patch").read_text()
+    assert '+    "linear",' in text
+    assert ' "entry_ten",' in text.replace("     ", " ")
 
 
 def test_rebase_names_path_and_commit_of_what_is_upstream_already(forked):
@@ -291,7 +306,7 @@ def test_rebase_onto_nothing(forked):
     forked.change()
     ran = forked.cli("rebase", "toy-linear", "--onto", "f" * 40)
     assert ran.status == 2
-    assert "git -C forks/Toy fetch origin" in ran.err
+    assert "fetch https://toy.invalid/Toy.git" in ran.err
 
 
 # ---- stack and after -----------------------------------------------------------------------------
@@ -369,4 +384,38 @@ def test_changes_that_wait_for_each_other(forked, command):
     forked.change("b", overlay={"toylib/b.py": HEADER}, edits={}, after=["toy-a"])
     ran = forked.cli(command, "toy-a" if command == "build" else "toy")
     assert ran.status == 2
-    assert "changes wait for each other" in ran.err
+    assert "circular `after`" in ran.err
+
+
+# ---- pin -----------------------------------------------------------------------------------------
+
+
+def test_pin_moves_the_suite_and_every_change_along(forked):
+    forked.change(edits={"toylib/registry.py": HOOKED})
+    forked.change("readme", overlay={}, edits={"README.md": "# Mine\n"})
+    forked.commit_all()
+    moved = forked.upstream.later["moved"]
+    ran = forked.cli("pin", "toy", moved, "--why", "it says what the registry is")
+    assert ran.status == 0, ran.err
+    assert (
+        ran.out.splitlines()[0] == f"Toy: {forked.upstream.pin[:10]} -> {moved[:10]} in ci/suites.toml, .gitmodules and the index"
+    )
+    assert [line for line in ran.out.splitlines() if line.startswith("toy-")] == ["toy-linear: saved", "toy-readme: saved"]
+    assert f'pin = "{moved}"' in (forked.root / "ci" / "suites.toml").read_text()
+    assert forked.upstream.pin in (forked.root / "ci" / "suites.toml").read_text(), "the other suite keeps its pin"
+    assert f"# {moved[:10]} (2023-11-07): it says what the registry is\n[submodule" in (forked.root / ".gitmodules").read_text()
+    assert git(forked.root, "ls-files", "-s", "forks/Toy").split()[1] == moved
+    for change_id in ("toy-linear", "toy-readme"):
+        assert forked.cli("build", change_id).status == 0
+    assert "pins" not in forked.cli("lint").out
+
+
+def test_pin_opens_what_conflicts_and_loses_nothing(forked):
+    forked.change(edits={"toylib/registry.py": HOOKED})
+    rival = forked.upstream.later["rival"]
+    ran = forked.cli("pin", "toy", rival)
+    assert ran.status == 1
+    assert "toy-linear: conflicts, resolve the marks in" in ran.out
+    ran = forked.cli("pin", "toy", forked.upstream.pin)
+    assert (ran.status, "is already open" in ran.err) == (2, True)
+    assert forked.cli("pin", "toy", "f" * 40).status == 2

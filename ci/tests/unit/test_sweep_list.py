@@ -47,7 +47,7 @@ def test_every_row_says_what_was_measured():
     assert cells("en", "never")[-1] == "ast: TypeError: no / such (net.py:3 forward)"
     assert cells("en", "odd")[-1] == "float32 apart from step 4 (5e-01); compared in float64"
     assert cells("en", "left") == ["left", "Net", "not measured", "not measured", "", "", "", "needs a GPU"]
-    assert cells("zh", "breaks")[2] == "接近 (1e-04, 自第 8)"
+    assert cells("zh", "breaks")[2] == "接近（1e-04，自第 8 步起）"
 
 
 def test_totals_count_rows_that_were_not_measured_as_not_trained():
