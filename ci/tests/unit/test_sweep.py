@@ -28,7 +28,7 @@ def job(words):
     parser.add_argument("--steps", type=int)
     args = parser.parse_args(words)
     for mode in args.mode:
-        with open(os.environ["ROW_LOG"], "a") as stream:
+        with open(os.environ["FORKLIFT_ROW_LOG"], "a") as stream:
             stream.write("%s %s%s\\n" % (args.row, mode, " in float64" if args.dtype == "float64" else ""))
         if args.row == "greedy":
             bytearray(1 << 40)
@@ -158,7 +158,7 @@ def swept(toy, monkeypatch, tmp_path):
     write_rows(directory, dict.fromkeys(OUTCOMES, ""))
     with (directory / "change.toml").open("a") as stream:
         stream.write('[sweep]\nscript = "checks/row.py"\nmodes = ["dygraph", "ast"]\ntimeout_s = 3\nmemory_gb = 4.0\n')
-    monkeypatch.setenv("ROW_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("FORKLIFT_ROW_LOG", str(tmp_path / "log"))
 
     def go(*words):
         put(tmp_path / "log", "")
