@@ -35,6 +35,7 @@ Json = Annotated[bool, typer.Option("--json", help="one JSON object per line")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="rerun what ran before, too (always so where CI is set)")]
 Only = Annotated[Optional[list[str]], typer.Option("--only", help="a check by name or kind; may be repeated")]
 Reference = Annotated[Optional[Path], typer.Option("--reference", exists=True, file_okay=False, help="another reference set")]
+Sandbox = Annotated[bool, typer.Option("--sandbox", help="scripts get no network and no home (bubblewrap); nothing is downloaded")]
 Record = Annotated[bool, typer.Option("--record", help="keep the outcomes in evidence/status.json")]
 
 
@@ -45,13 +46,16 @@ def _options(
     no_cache: bool,
     only: list[str] | None = None,
     reference: Path | None = None,
+    sandbox: bool = False,
 ) -> pipeline.Options:
     from forklift import pipeline
 
     # CI systems set CI to "true", but also to their own name
     fresh = no_cache or os.environ.get("CI", "").lower() not in ("", "0", "false", "no")
     resolved = reference.resolve() if reference else None
-    return pipeline.Options(base=base, paddle=paddle, jobs=jobs, use_cache=not fresh, only=tuple(only or ()), reference=resolved)
+    return pipeline.Options(
+        base=base, paddle=paddle, jobs=jobs, use_cache=not fresh, only=tuple(only or ()), reference=resolved, sandbox=sandbox
+    )
 
 
 @app.command("list")
@@ -144,6 +148,7 @@ def check(
     jobs: Jobs = JOBS,
     reference: Reference = None,
     record: Record = False,
+    sandbox: Sandbox = False,
     no_cache: NoCache = False,
     as_json: Json = False,
 ) -> int:
@@ -151,7 +156,7 @@ def check(
     from forklift.commands import prove
     from forklift.results.console import Console
 
-    options = _options(base, paddle, jobs, no_cache, only, reference)
+    options = _options(base, paddle, jobs, no_cache, only, reference, sandbox)
     return prove.exit_code([report for report, _ in prove.run(ids, options, Console(as_json), record, bundled=False)])
 
 
@@ -162,6 +167,7 @@ def pull_request(
     paddle: Paddle = "2.6",
     jobs: Jobs = JOBS,
     record: Record = False,
+    sandbox: Sandbox = False,
     no_cache: NoCache = False,
     as_json: Json = False,
     open_it: Annotated[bool, typer.Option("--open", help="push the branch and open the PR with gh")] = False,
@@ -174,7 +180,7 @@ def pull_request(
     console = Console(as_json)
     if open_it:
         pull_requests.refuse_release(current_project(), change_id, base)
-    [(report, bundled)] = prove.run([change_id], _options(base, paddle, jobs, no_cache), console, record)
+    [(report, bundled)] = prove.run([change_id], _options(base, paddle, jobs, no_cache, sandbox=sandbox), console, record)
     if open_it and bundled and not report.failed:
         return pull_requests.open_it(current_project(), change_id, bundled, console)
     return prove.exit_code([report])

@@ -59,6 +59,9 @@ class Suite(Manifest, frozen=True):
     python_path: list[str] = []
     copyright: str = ""
     branch: str = "develop"
+    # what the suite's pull request template asks first, and its three headings
+    pr_first: str = ""
+    pr_headings: tuple[str, str, str] = ("PR types", "PR changes", "Description")
 
     @property
     def repository(self) -> str:
@@ -234,6 +237,7 @@ class Workspace(msgspec.Struct, frozen=True):
     results: Path
     threads: int
     reference: Path | None = None
+    sandbox: bool = False
 
 
 class CheckResult(msgspec.Struct, frozen=True):

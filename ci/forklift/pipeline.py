@@ -55,6 +55,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     use_cache: bool = True
     only: tuple[str, ...] = ()
     reference: Path | None = None
+    sandbox: bool = False
     budget: Budget | None = None
 
 
@@ -198,6 +199,7 @@ def _workspace(project: Project, branch: FeatureBranch, options: Options) -> tup
         project.cache / "run" / branch.change.id / f"{branch.base.kind}-{options.paddle}",
         max(1, shell.cores() // max(1, options.jobs)),
         options.reference,
+        options.sandbox,
     )
     return place, left_out
 

@@ -38,6 +38,9 @@ def move(project: Project, suite: Suite, revision: str, why: str) -> tuple[str, 
     date = repository.line("log", "-1", "--format=%cI", commit)
     subject = repository.line("log", "-1", "--format=%s", commit)
     _write(project, suite, commit, date, why or f"at: {subject[:60]}")
+    if not any(path.name != ".git" for path in (project.forks / suite.name).iterdir()):  # borrowed: no files to keep in step
+        repository.call("update-ref", "--no-deref", "HEAD", commit)
+        repository.call("read-tree", "HEAD")
     new = msgspec.structs.replace(suite, pin=commit, pin_date=date)
     return commit, [_bring_along(project, change, base, new, done) for change, done in carried]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from forklift.errors import ForkliftError, Reason
 from forklift.model import CheckResult, CheckSpec, Outcome, Workspace
+from forklift.running import sandbox
 from forklift.system import shell
 from forklift.system.paths import current_project
 from forklift.workspace import environment
@@ -80,9 +81,10 @@ def python(
     workspace: Workspace, *words: str | Path, cwd: Path, log: Path, timeout: float, check: bool = True, threads: int = 0
 ) -> shell.Done:
     """Run the suite environment's Python with the variables that check scripts expect; `threads` overrides the run's number."""
-    base = workspace.branch.base
-    env = environment.variables(current_project(), cwd, base.suite, base.kind, workspace.paddle, threads or workspace.threads)
-    argv = [workspace.python, *words]
+    base, project = workspace.branch.base, current_project()
+    env = environment.variables(project, cwd, base.suite, base.kind, workspace.paddle, threads or workspace.threads)
+    inside = sandbox.words(project, workspace, cwd) if workspace.sandbox else []
+    argv = [*inside, workspace.python, *words]
     return shell.run(argv, cwd=cwd, env=env, timeout=timeout, log=log, check=check)
 
 

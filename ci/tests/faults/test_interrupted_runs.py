@@ -3,6 +3,7 @@
 import contextlib
 import http.server
 import json
+import shutil
 import signal
 import subprocess
 import threading
@@ -468,3 +469,29 @@ def test_a_directory_that_cannot_be_written_is_the_machines_fault(toy):
     toy.make_environment()
     ran = toy.command("pr", "toy-linear", FORKLIFT_OUT_DIR="/sys/out")
     assert (ran.status, "a file or directory cannot be written" in ran.err) == (1, True), ran.err
+
+
+@pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+def test_in_the_sandbox_a_script_has_no_network_and_no_home(toy, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    put(home / "secret", "1")
+    monkeypatch.setenv("HOME", str(home))
+    script = """
+import os, socket
+from proving.record import arguments, write_metrics
+
+args = arguments()
+home = os.listdir(os.path.expanduser("~")) if os.path.isdir(os.path.expanduser("~")) else []
+links = [name for _, name in socket.if_nameindex() if name != "lo"]
+try:
+    open("/etc/forklift-was-here", "w")
+    wrote = 1
+except OSError:
+    wrote = 0
+write_metrics(args.out, {"gap": len(links) + len([x for x in home if x == "secret"]) + wrote})
+"""
+    toy.make_environment()
+    toy.change(scripts={"m.py": script}, checks=[{**CHECK, "require": [{"metric": "gap", "max": 0.0}]}])
+    ran = toy.command("check", "toy-linear", "--sandbox", HOME=str(home))
+    assert ran.status == 0, ran.out + ran.err
+    assert toy.command("check", "toy-linear", "--no-cache", HOME=str(home)).status == 1
