@@ -17,7 +17,7 @@ from forklift.model import BaseKind, BaseTree, Change, CheckResult, CheckSpec, F
 from forklift.system import shell
 from forklift.system.paths import Project
 from forklift.workspace import cache, environment, gpu
-from forklift.workspace import tree as workspace
+from forklift.workspace import tree as trees
 
 Listener = Callable[[CheckResult], None]
 # what git says of a damaged object
@@ -91,7 +91,7 @@ class _Run:
         self.lines: list[CheckResult] = []
         self.results: dict[str, CheckResult] = {}
         self.branch: FeatureBranch | None = None
-        self.place: Workspace | None = None
+        self.workspace: Workspace | None = None
         self._lock = threading.Lock()
 
     def add(self, spec: CheckSpec, result: CheckResult) -> bool:
@@ -139,9 +139,9 @@ def run(project: Project, rows: list[Change], options: Options, tell: Listener, 
 
     def one(job: tuple[_Run, CheckSpec], threads: int = 0) -> None:
         run, spec = job
-        assert run.place is not None
-        place = msgspec.structs.replace(run.place, threads=threads) if threads else run.place
-        result = _one(project, place, spec, options)
+        assert run.workspace is not None
+        workspace = msgspec.structs.replace(run.workspace, threads=threads) if threads else run.workspace
+        result = _one(project, workspace, spec, options)
         tell(result)
         if run.add(spec, result):
             close(run)
@@ -163,7 +163,7 @@ def _prepare(project: Project, run: _Run, options: Options, tell: Listener) -> N
         tell(line)
         stage = "setup"
         if run.specs:
-            run.place, left_out = _workspace(project, run.branch, options)
+            run.workspace, left_out = _workspace(project, run.branch, options)
             if left_out:
                 run.lines.append(_incomplete(run.branch, left_out))
                 tell(run.lines[-1])
@@ -188,12 +188,12 @@ def _chosen(change: Change, options: Options) -> Iterable[CheckSpec]:
 
 def _workspace(project: Project, branch: FeatureBranch, options: Options) -> tuple[Workspace, list[str]]:
     python = environment.ensure(project, branch.base.suite, options.paddle)
-    directory, left_out = workspace.lay_out(project, branch.base, branch.head, branch.tree, branch.change.id)
+    directory, left_out = trees.lay_out(project, branch.base, branch.head, branch.tree, branch.change.id)
     compare = any(getattr(spec, "compare_base", False) for spec in branch.change.checks)
-    place = Workspace(
+    workspace = Workspace(
         branch,
         directory,
-        workspace.base_directory(project, branch) if compare else None,
+        trees.base_directory(project, branch) if compare else None,
         python,
         options.paddle,
         project.cache / "run" / branch.change.id / f"{branch.base.kind}-{options.paddle}",
@@ -201,16 +201,16 @@ def _workspace(project: Project, branch: FeatureBranch, options: Options) -> tup
         options.reference,
         options.sandbox,
     )
-    return place, left_out
+    return workspace, left_out
 
 
-def _one(project: Project, place: Workspace, spec: CheckSpec, options: Options) -> CheckResult:
-    name = place.branch.change.id
-    skip = _skip(place.branch.base, spec, options.paddle)
+def _one(project: Project, workspace: Workspace, spec: CheckSpec, options: Options) -> CheckResult:
+    name = workspace.branch.change.id
+    skip = _skip(workspace.branch.base, spec, options.paddle)
     if skip is not None:
         reason, text = skip
         return CheckResult(name, spec.label, spec.kind, Outcome.SKIPPED, text, 0.0, reason)
-    key = cache.key(project, place.branch, spec, options.paddle, options.reference)
+    key = cache.key(project, workspace.branch, spec, options.paddle, options.reference)
     stored = cache.load(project, key) if options.use_cache else None
     if stored is not None:
         return stored
@@ -220,9 +220,9 @@ def _one(project: Project, place: Workspace, spec: CheckSpec, options: Options) 
             name, spec.label, spec.kind, Outcome.SKIPPED, "the run's time was up (FORKLIFT_BUDGET_S)", 0.0, Reason.OUT_OF_TIME
         )
     try:
-        result = spec.run(place)
+        result = spec.run(workspace)
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as odd:
-        facts = {"because": repr(odd), "output": str(place.results / spec.label)}
+        facts = {"because": repr(odd), "output": str(workspace.results / spec.label)}
         details = {"facts": facts, "next": "compare what the script wrote with docs/check-scripts.md"}
         text = "the script's output does not match its check kind"
         return CheckResult(name, spec.label, spec.kind, Outcome.ERROR, text, 0.0, Reason.SCRIPT_FAILED, details)

@@ -120,8 +120,8 @@ def _release_dir(project: Project, suite: Suite) -> Path:
 def _lacking(repository: Git, commit: str, release: Release | None) -> str:
     if release is None:
         return ""
-    here = {path.split("/", 1)[0] for path in repository.files(commit)}
-    lacking = [f"{name}/" for name in ("tools", "configs", "tests") if name not in here]
+    top = {path.split("/", 1)[0] for path in repository.files(commit)}
+    lacking = [f"{name}/" for name in ("tools", "configs", "tests") if name not in top]
     return f" (partial: no {', '.join(lacking)})" if lacking else ""
 
 

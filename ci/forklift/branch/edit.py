@@ -138,8 +138,8 @@ def save(project: Project, change: Change) -> Saved:
 def _tree_of(target: Path, start: str) -> tuple[str, list[str]]:
     inside = Git(target / ".git", work_tree=target)
     with inside.index(start) as index:
-        here = {path for path in index.call("ls-files", "-z").split("\0") if path}
-        hidden = [p for p in inside.call("ls-files", "-t", "-z").split("\0") if p.startswith("S ") and p[2:] in here]
+        tracked = {path for path in index.call("ls-files", "-z").split("\0") if path}
+        hidden = [p for p in inside.call("ls-files", "-t", "-z").split("\0") if p.startswith("S ") and p[2:] in tracked]
         if hidden:
             index.call("update-index", "--skip-worktree", "--stdin", stdin="\n".join(p[2:] for p in hidden).encode() + b"\n")
         index.call("add", "-A", "--", ".")

@@ -55,7 +55,7 @@ def exit_code(reports: list[Report]) -> int:
     if any(report.failed for report in reports):
         return 1
     checks = _checks(reports)
-    return ONLY_SKIPPED if checks and all(row.outcome is Outcome.SKIPPED for row in checks) else 0
+    return ONLY_SKIPPED if checks and all(result.outcome is Outcome.SKIPPED for result in checks) else 0
 
 
 def everything(options: pipeline.Options, console: Console, record: bool) -> int:
@@ -63,8 +63,8 @@ def everything(options: pipeline.Options, console: Console, record: bool) -> int
     reports = [report for report, _ in run([], options, console, record)]
     report.write(current_project().out, reports)
     checks = _checks(reports)
-    counts = {kind: sum(row.outcome is kind for row in checks) for kind in Outcome}
-    late = sum(row.reason is Reason.OUT_OF_TIME for row in checks)
+    counts = {kind: sum(result.outcome is kind for result in checks) for kind in Outcome}
+    late = sum(result.reason is Reason.OUT_OF_TIME for result in checks)
     bad = counts[Outcome.FAILED] + counts[Outcome.ERROR]
     text = f"checks: {counts[Outcome.PASSED]} passed, {bad} failed, {counts[Outcome.SKIPPED]} skipped"
     console.say(text + (f", {late} of them out of time" if late else ""))
@@ -73,7 +73,9 @@ def everything(options: pipeline.Options, console: Console, record: bool) -> int
 
 def _checks(reports: list[Report]) -> list[CheckResult]:
     # that a branch was built is no check; that it was not is an error
-    return [row for report in reports for row in report.results if row.kind != "base" or row.outcome is not Outcome.PASSED]
+    return [
+        result for report in reports for result in report.results if result.kind != "base" or result.outcome is not Outcome.PASSED
+    ]
 
 
 def _in_order(project: Project, chosen: list[Change], options: pipeline.Options) -> tuple[list[Change], pipeline.Options]:

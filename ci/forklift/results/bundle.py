@@ -59,7 +59,7 @@ def body(project: Project, branch: FeatureBranch, report: Report, pictures: list
         pictures=pictures,
         tables=tables,
         attachments=ATTACHMENTS,
-        unverified=[row for row in report.results if row.outcome is not Outcome.PASSED],
+        unverified=[result for result in report.results if result.outcome is not Outcome.PASSED],
         Outcome=Outcome,
         tolerances=[(spec.label, entry) for spec in change.checks for entry in getattr(spec, "tolerance", [])],
     )
@@ -78,16 +78,17 @@ def commands(project: Project, branch: FeatureBranch) -> str:
 def _sections(change: Change, report: Report) -> list[tuple[str, str]]:
     """(check, what its kind says in PR.md). A check that ended in error or was skipped has no figures."""
     templates = {spec.label: spec.section for spec in change.checks if spec.section}
-    judged = [row for row in report.results if row.check in templates and row.outcome in (Outcome.PASSED, Outcome.FAILED)]
-    return [(row.check, reports.render_text(templates[row.check], row=row)) for row in judged]
+    good = (Outcome.PASSED, Outcome.FAILED)
+    judged = [result for result in report.results if result.check in templates and result.outcome in good]
+    return [(result.check, reports.render_text(templates[result.check], row=result)) for result in judged]
 
 
 def _copy_pictures(inside: Path, report: Report) -> list[str]:
     names = []
-    for row in report.results:
-        for file in map(Path, row.files):
+    for result in report.results:
+        for file in map(Path, result.files):
             if file.suffix == ".png" and file.is_file():
-                name = file.name if file.name not in names else f"{row.check}-{file.name}"
+                name = file.name if file.name not in names else f"{result.check}-{file.name}"
                 shutil.copyfile(file, inside / name)
                 names.append(name)
     return names
@@ -96,10 +97,10 @@ def _copy_pictures(inside: Path, report: Report) -> list[str]:
 def _pair_tables(project: Project, inside: Path, report: Report) -> list[str]:
     """Every pair of tensors of a check, in a file of its own."""
     names = []
-    for row in report.results:
-        if row.details.get("pairs"):
-            names.append(f"{row.check}-pairs.md")
-            text = reports.render(project.ci / "templates", "pairs.md", row=row)
+    for result in report.results:
+        if result.details.get("pairs"):
+            names.append(f"{result.check}-pairs.md")
+            text = reports.render(project.ci / "templates", "pairs.md", row=result)
             (inside / names[-1]).write_text(text)
     return names
 

@@ -49,19 +49,19 @@ class Console:
             finally:
                 self._progress = None
 
-    def result(self, row: CheckResult) -> None:
+    def result(self, result: CheckResult) -> None:
         """`seg-pidnet  alignment  forward 3.1e-07 …  21.4s  passed`"""
         with self._lock:
             if self.as_json:
-                print(msgspec.json.encode(row).decode(), flush=True)
+                print(msgspec.json.encode(result).decode(), flush=True)
                 return
-            time = "cached" if row.cached else f"{row.seconds:.1f}s"
-            head = f"{row.change:<12} {row.check:<16} {reason_of(row)}{row.summary}"
-            colour = _COLOURS[row.outcome]
+            time = "cached" if result.cached else f"{result.seconds:.1f}s"
+            head = f"{result.change:<12} {result.check:<16} {reason_of(result)}{result.summary}"
+            colour = _COLOURS[result.outcome]
             self._rich.print(f"{head:<88} {time:>7}  ", end="", markup=False)
-            self._rich.print(f"[{colour}]{row.outcome.value}[/]")
-            if row.outcome is Outcome.ERROR:
-                for label, text in [*row.details.get("facts", {}).items(), ("next", row.details.get("next", ""))]:
+            self._rich.print(f"[{colour}]{result.outcome.value}[/]")
+            if result.outcome is Outcome.ERROR:
+                for label, text in [*result.details.get("facts", {}).items(), ("next", result.details.get("next", ""))]:
                     if text:
                         self._rich.print(f"    {label}  {text}", markup=False)
             if self._progress is not None:

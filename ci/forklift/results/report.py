@@ -46,21 +46,21 @@ def junit(reports: list[Report]) -> bytes:
             "testsuite",
             name=report.change,
             tests=str(len(rows)),
-            failures=str(sum(row.outcome is Outcome.FAILED for row in rows)),
-            errors=str(sum(row.outcome is Outcome.ERROR for row in rows)),
-            skipped=str(sum(row.outcome is Outcome.SKIPPED for row in rows)),
+            failures=str(sum(result.outcome is Outcome.FAILED for result in rows)),
+            errors=str(sum(result.outcome is Outcome.ERROR for result in rows)),
+            skipped=str(sum(result.outcome is Outcome.SKIPPED for result in rows)),
         )
-        for row in rows:
-            case = ElementTree.SubElement(suite, "testcase", classname=row.change, name=row.check, time=str(row.seconds))
-            tag = {Outcome.FAILED: "failure", Outcome.ERROR: "error", Outcome.SKIPPED: "skipped"}.get(row.outcome)
+        for result in rows:
+            case = ElementTree.SubElement(suite, "testcase", classname=result.change, name=result.check, time=str(result.seconds))
+            tag = {Outcome.FAILED: "failure", Outcome.ERROR: "error", Outcome.SKIPPED: "skipped"}.get(result.outcome)
             if tag:
-                ElementTree.SubElement(case, tag, message=_NO_XML.sub("?", f"{reason_of(row)}{row.summary}"))
+                ElementTree.SubElement(case, tag, message=_NO_XML.sub("?", f"{reason_of(result)}{result.summary}"))
     return ElementTree.tostring(top, encoding="utf-8", xml_declaration=True)
 
 
-def reason_of(row: CheckResult) -> str:
+def reason_of(result: CheckResult) -> str:
     """`reason: ` of a skip or an error, else nothing."""
-    return f"{row.reason.value}: " if row.reason else ""
+    return f"{result.reason.value}: " if result.reason else ""
 
 
 def render(templates: Path, template: str, /, **values: Any) -> str:

@@ -134,12 +134,12 @@ def stale(project: Project, change: Change) -> dict[str, list[str]]:
 def rows(project: Project) -> list[Row]:
     """The tasks' changes in their order, then any others."""
     tasks = tomllib.loads((project.ci / "tasks.toml").read_text())["change"] if (project.ci / "tasks.toml").is_file() else []
-    here = changes.directories(project)
+    known = changes.directories(project)
     titles = {row["id"]: (row["task"], row["title"], row.get("title_zh", "")) for row in tasks}
     found = []
-    for change_id in [*titles, *(name for name in here if name not in titles)]:
-        if change_id in here:
-            change = changes.load(project, here[change_id])
+    for change_id in [*titles, *(name for name in known if name not in titles)]:
+        if change_id in known:
+            change = changes.load(project, known[change_id])
             legs = recorded(change)
             task, title, title_zh = titles.get(change_id, (change.file.task, change.file.title, ""))
             old = stale(project, change)

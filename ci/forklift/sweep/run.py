@@ -97,7 +97,7 @@ def run(
     todo = rows(branch, spec, options)
     every = read_rows(branch.change.directory / spec.rows)
     python = environment.ensure(project, branch.base.suite, options.paddle)
-    place = project.cache / "sweep" / branch.change.id / f"{branch.base.kind}-{options.paddle}"
+    folder = project.cache / "sweep" / branch.change.id / f"{branch.base.kind}-{options.paddle}"
 
     # One thread, whatever the number of jobs: a process that has used several must not be forked, and rounding would differ.
     env = environment.variables(project, tree, branch.base.suite, branch.base.kind, options.paddle, 1)
@@ -108,15 +108,15 @@ def run(
     words: list[str | Path] = [python, branch.change.directory / spec.script, "--worker"]
 
     def one(row: ModelRow, workers: Workers) -> dict[str, Any]:
-        return Runner(branch, workers, place / row.id, spec, options, row, key(branch, row, every)).result()
+        return Runner(branch, workers, folder / row.id, spec, options, row, key(branch, row, every)).result()
 
     def remote(row: ModelRow) -> dict[str, Any]:
-        with Workers(words, tree, env, place, spec.memory_gb) as workers:
+        with Workers(words, tree, env, folder, spec.memory_gb) as workers:
             return one(row, workers)
 
     if options.ray:
         return sorted(_on_ray(options.ray, remote, todo, tell), key=lambda result: result["id"])
-    with Workers(words, tree, env, place, spec.memory_gb) as workers:
+    with Workers(words, tree, env, folder, spec.memory_gb) as workers:
         done = shell.in_threads(options.jobs, lambda row: _told(one(row, workers), tell), todo)
     return sorted(done, key=lambda result: result["id"])
 
@@ -124,8 +124,8 @@ def run(
 class Workers:
     """Processes that have imported the suite and fork one process a row; as many as there are rows at the same time."""
 
-    def __init__(self, words: list[str | Path], cwd: Path, env: dict[str, str], place: Path, memory_gb: float) -> None:
-        self._words, self._cwd, self._env, self._place, self._memory_gb = words, cwd, env, place, memory_gb
+    def __init__(self, words: list[str | Path], cwd: Path, env: dict[str, str], folder: Path, memory_gb: float) -> None:
+        self._words, self._cwd, self._env, self._folder, self._memory_gb = words, cwd, env, folder, memory_gb
         self._idle: list[shell.Worker] = []
         self._all: list[shell.Worker] = []
         self._lock = threading.Lock()
@@ -138,7 +138,7 @@ class Workers:
             worker.close()
 
     def _start(self) -> shell.Worker:
-        log = self._place / f"worker-{os.getpid()}-{len(self._all)}.log"
+        log = self._folder / f"worker-{os.getpid()}-{len(self._all)}.log"
         self._all.append(shell.Worker(self._words, self._cwd, self._env, log, self._memory_gb))
         return self._all[-1]
 

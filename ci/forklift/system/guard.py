@@ -28,11 +28,11 @@ _MACHINE = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EACCES: _CLOSED, err
 
 
 @contextlib.contextmanager
-def only_run(where: Project, change_id: str) -> Iterator[None]:
+def only_run(project: Project, change_id: str) -> Iterator[None]:
     """One run at a time for a change; the lock goes with the process, also when it is killed."""
     from filelock import FileLock, Timeout  # slow to import, and most commands need no lock
 
-    lock = where.cache / "locks" / f"{change_id}.lock"
+    lock = project.cache / "locks" / f"{change_id}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     note = lock.with_suffix(".pid")
     held = FileLock(lock)
