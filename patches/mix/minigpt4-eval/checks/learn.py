@@ -1,6 +1,6 @@
 """Evaluation of a MiniGPT-4 that has learnt something, from end to end on made pictures.
 
-A picture holds one shape of one color. A tiny MiniGPT-4 of the suite is trained from random weights (all parts, the suite's own loss) to caption
+A picture holds one shape of one color. A tiny MiniGPT-4 of the suite is trained from random weights (all parts) to caption
 pictures, to name their color, and to say whether something is in them; then `run_eval.py` evaluates it on other pictures in the published
 formats, beside an untrained one. What is judged: the figures stand above the controls, the untrained model's do not.
 """
@@ -46,6 +46,18 @@ def batches(folder, steps, size, scenes=1500, first=100000):
         yield [drawn[index][0] for index in chosen], text, [str(answer) for answer in answers]
 
 
+def next_token_loss(logits, labels):
+    """Mean over the labels [N, L] (-100: none) at the end of the logits [N, P + L, V], each from the position before it.
+
+    The model's own loss takes each label from its own position: PaddleNLP's Llama leaves the shift to the data, and the model does not shift.
+    """
+    length = labels.shape[1]
+    logits = logits[:, -length - 1 : -1]
+    known = (labels != -100).astype("float32")
+    picked = paddle.take_along_axis(logits, labels.clip(min=0).unsqueeze(2), 2).squeeze(2)
+    return ((paddle.logsumexp(logits, axis=2) - picked) * known).sum() / known.sum()
+
+
 def train(folder, steps, size, rate):
     """A trained model in `folder`; returns its losses."""
     import minigpt4_eval_testing as tiny
@@ -62,7 +74,7 @@ def train(folder, steps, size, rate):
     for images, text, answers in batches(folder, steps, size):
         inputs = processor(images=images, text=text, prompt=FRAME.format("<TextHere>"))
         inputs.update(processor.process_target_texts(answers))
-        loss = model(**inputs, return_dict=True).loss
+        loss = next_token_loss(model(**inputs, return_dict=True).logits, inputs["masked_labels"])
         loss.backward()
         optimizer.step()
         optimizer.clear_grad()
@@ -77,10 +89,10 @@ def train(folder, steps, size, rate):
 
 def main():
     def add(parser):
-        parser.add_argument("--steps", type=int, default=300)
-        parser.add_argument("--size", type=int, default=24)
+        parser.add_argument("--steps", type=int, default=240)
+        parser.add_argument("--size", type=int, default=16)
         parser.add_argument("--rate", type=float, default=3e-3)
-        parser.add_argument("--test", type=int, default=24, help="pictures of the evaluation")
+        parser.add_argument("--test", type=int, default=20, help="pictures of the evaluation")
 
     args = arguments(add)
     import minigpt4_eval_testing as tiny

@@ -19,6 +19,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -156,6 +157,8 @@ class SetsTest(FolderTest):
     def test_lavis_captions(self):
         file = write(self.path("coco_karpathy_test.json"), [{"image": "a.jpg", "caption": ["a cat", "one cat"]}])
         self.assertEqual(self.read("caption", file)[0]["references"], ["a cat", "one cat"])
+        write(file, [{"image": "val2014/COCO_val2014_000000391895.jpg", "caption": ["a cat"]}])
+        self.assertEqual(self.read("caption", file)[0]["id"], "391895")
         write(file, [{"image": "a.jpg", "caption": "a cat"}])
         with self.assertRaisesRegex(datasets.DataError, "'caption' of row a.jpg is a str"):
             self.read("caption", file)
@@ -496,6 +499,7 @@ class RunTest(FolderTest):
             (dict(answers=answers, parser="vqa=best"), "--parser best: task vqa has none"),
             (dict(answers=answers, model=self.folder), "takes the place of --model"),
             ({}, "neither --model nor --answers"),
+            (dict(only_score=True), "holds no manifest.json"),
             (dict(model=self.path("nowhere")), "is no directory"),
             (dict(answers=answers, parser="gqa=short"), "gqa is not in --task vqa"),
             (dict(answers=answers, parser="choice"), "--parser choice@1: needs a model and --candidates"),
@@ -506,6 +510,25 @@ class RunTest(FolderTest):
         words = tiny.words({"vqa": self.sets["vqa"]}, self.path("out"), answers=answers)
         words[1] = "vqa,vgq"
         self.assertIn("unknown, empty or twice ['vgq']", said(run_eval.main, words)[1])
+
+
+class DocumentsTest(unittest.TestCase):
+    def test_commands(self):
+        """Every command of the documents is one that the programs take."""
+        folder, number = os.path.join(os.path.dirname(runner.__file__)), 0
+        for name in ("README.md", "README_en.md"):
+            with open(os.path.join(folder, name), encoding="utf-8") as stream:
+                text = stream.read().replace("\\\n", " ")
+            for line in text.split("\n"):
+                if line.startswith("python run_eval.py --"):
+                    args = run_eval.arguments(shlex.split(line)[2:])
+                    tasks = args.task.split(",")
+                    self.assertEqual(set(run_eval.by_task(args.annotations, tasks, "annotations")), set(tasks))
+                    number += 1
+                elif line.startswith("python human_eval.py"):
+                    self.assertIsNotNone(human_eval.arguments(shlex.split(line)[2:]))
+                    number += 1
+        self.assertEqual(number, 10)
 
 
 class HumanTest(FolderTest):

@@ -217,7 +217,7 @@ def report(args):
     print(f"{args.study}/votes.csv, {args.study}/agreement.json")
 
 
-def main(argv=None):
+def arguments(argv=None):
     parser = argparse.ArgumentParser(description="Human evaluation of runs of run_eval.py, by blind pairs.")
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("make", help="draw the pairs of a study")
@@ -239,10 +239,14 @@ def main(argv=None):
     one.add_argument("study")
     one.add_argument("--seed", type=int, default=0)
     one.set_defaults(act=report)
-    args = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = arguments(argv)
     try:
         args.act(args)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

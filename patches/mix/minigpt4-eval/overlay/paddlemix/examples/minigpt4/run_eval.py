@@ -36,7 +36,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from zeroshot.datasets import SETS, check_images  # noqa: E402
 from zeroshot.report import compare  # noqa: E402
 from zeroshot.runner import Task, ask, evaluate, manifest  # noqa: E402
-from zeroshot.store import Store, StoreError  # noqa: E402
+from zeroshot.store import Store, StoreError, read_manifest  # noqa: E402
 
 
 def arguments(argv=None):
@@ -73,7 +73,7 @@ def arguments(argv=None):
         "--outside", default="stop", choices=("stop", "report"), help="what a figure outside its controls does"
     )
     parser.add_argument("--skip_meteor", action="store_true", help="leave METEOR out: it takes long to start")
-    parser.add_argument("--only_score", action="store_true", help="no model: figures of what --output_dir holds")
+    parser.add_argument("--only_score", action="store_true", help="figures of what --output_dir holds; needs no model")
     args = parser.parse_args(argv)
     for name in ("limit", "batch_size", "max_new_tokens", "num_beams", "rounds"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
@@ -120,7 +120,7 @@ def tasks_of(args):
         raise ValueError(
             "--answers takes the place of --model, for every task; next: a run for the model, one for the answers"
         )
-    if not given["answers"] and not args.model:
+    if not given["answers"] and not args.model and not args.only_score:
         raise ValueError("there is neither --model nor --answers; next: give one of them")
     tasks = []
     for name in names:
@@ -137,7 +137,7 @@ def run(args):
     rank, ranks = int(os.environ.get("PADDLE_TRAINER_ID", 0)), int(os.environ.get("PADDLE_TRAINERS_NUM", 1))
     blind = not args.skip_blind and not answers
     options = {"max_new_tokens": args.max_new_tokens, "num_beams": args.num_beams}
-    if args.model:
+    if args.model and not args.only_score:
         if not os.path.isdir(args.model):
             raise ValueError(f"--model {args.model}: is no directory; next: convert the weights as in README.md")
         import paddle
@@ -145,7 +145,10 @@ def run(args):
         if args.device:
             paddle.set_device(args.device)
         options["dtype"] = args.dtype or ("float32" if "cpu" in paddle.get_device() else "float16")
-    made = manifest(tasks, args.model, options, args.seed)
+    made = manifest(tasks, None if args.only_score else args.model, options, args.seed)
+    if args.only_score:  # on a machine without the model
+        found = read_manifest(args.output_dir)
+        made.update({key: found[key] for key in ("model", "versions") if key in found})
     if answers:
         from zeroshot.store import sha256_files
 
@@ -229,7 +232,7 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     try:
         return run_compare(argv[1:]) if argv[:1] == ["compare"] else run(arguments(argv))
-    except ValueError as error:  # faults of files and options, with what to do next
+    except (ValueError, OSError) as error:  # faults of files and options, with what to do next
         print(f"error: {error}", file=sys.stderr)
         return 1
 

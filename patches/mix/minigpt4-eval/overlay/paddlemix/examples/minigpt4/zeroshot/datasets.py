@@ -21,6 +21,7 @@ fault of a file is a `DataError` that names the file, the id, and what to do.
 
 import json
 import os
+import re
 
 __all__ = ["DataError", "SETS", "read_set", "check_images", "read_answers"]
 
@@ -77,7 +78,9 @@ def karpathy(files, images, split):
         for number, row in enumerate(data):
             name = _field(path, row, "image", number, str)
             captions = _field(path, row, "caption", name, list)
-            rows.append({"id": name, "image": os.path.join(images, name), "references": captions})
+            digits = re.search(r"_0*(\d+)\.\w+$", name)  # COCO's number, as result files have it
+            key = digits.group(1) if digits else name
+            rows.append({"id": key, "image": os.path.join(images, name), "references": captions})
     else:
         for number, row in enumerate(_field(path, data, "images", "(the file)", list)):
             if _field(path, row, "split", number) != split:
