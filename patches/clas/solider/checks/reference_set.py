@@ -13,13 +13,8 @@ from ppcls.utils import convert_solider
 from proving import seeding
 
 SIZES = ("tiny", "small", "base")
-# What undoes convert_solider.LAYOUTS, for gradients: a merging axis is (column, row, C) here and (C, row, column) there.
-UNDO = {
-    "same": lambda x: x,
-    "linear": lambda x: x.T,
-    "merging_norm": lambda x: x.reshape(2, 2, -1).transpose(2, 1, 0).reshape(-1),
-    "merging_linear": lambda x: x.T.reshape(x.shape[1], 2, 2, -1).transpose(0, 3, 2, 1).reshape(x.shape[1], -1),
-}
+# What undoes convert_solider.LAYOUTS, for gradients.
+UNDO = {"same": lambda x: x, "linear": lambda x: x.T}
 
 
 def find(directory, sizes=SIZES):

@@ -14,6 +14,7 @@
 """SOLIDER: the Swin Transformer variants with semantic layers."""
 
 import os
+import warnings
 
 import numpy as np
 import paddle
@@ -22,8 +23,10 @@ import pytest
 import yaml
 
 from ppcls.arch import backbone, build_model
-from ppcls.arch.backbone.legendary_models.swin_transformer import SwinTransformer, SwinTransformerBlock
-from ppcls.arch.backbone.variant_models.swin_transformer_variant import SwinTransformerSOLIDER, _load_pretrained, softplus
+from ppcls.arch.backbone.legendary_models.swin_transformer import (
+    SwinTransformer, SwinTransformerBlock)
+from ppcls.arch.backbone.variant_models.swin_transformer_variant import (
+    PaddedPatchMerging, SwinTransformerSOLIDER, _load_pretrained, softplus)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TINY = "SwinTransformer_tiny_patch4_window7_224_SOLIDER"
@@ -93,11 +96,20 @@ def test_without_semantic_layers_and_shift_it_is_the_plain_swin():
         drop_path_rate=0.)
     plain = SwinTransformer(**config)
     ours = SwinTransformerSOLIDER(semantic_weight=None, **config)
-    state = plain.state_dict()
-    ours.set_state_dict(state)
-    assert set(ours.state_dict()) - set(state) == {
-        "norm0.weight", "norm0.bias"
-    }
+    state = {}
+    for name, value in plain.state_dict().items():
+        if "downsample" in name:
+            # PatchMerging orders by column, row, channel, nn.Unfold by
+            # channel, row, column
+            value = value.numpy()
+            shape = value.shape
+            value = value.reshape([2, 2, 12, -1]).transpose([2, 1, 0, 3])
+            value = paddle.to_tensor(value.reshape(shape))
+        state[name.replace("norm.", "norm1.")
+              if name.startswith("norm.") else name] = value
+    missing, unexpected = ours.set_state_dict(state)
+    assert set(missing) == {"norm0.weight", "norm0.bias"}
+    assert not unexpected
     plain.eval()
     ours.eval()
     x = paddle.randn([2, 3, 56, 56])
@@ -106,8 +118,29 @@ def test_without_semantic_layers_and_shift_it_is_the_plain_swin():
         ours(x).numpy(), plain(x).numpy(), rtol=1e-6, atol=1e-6)
 
 
+def test_merging_reads_the_channels_in_the_order_of_unfold():
+    paddle.seed(3)
+    layer = PaddedPatchMerging((4, 5), 5)
+    rng = np.random.RandomState(0)
+    x = rng.standard_normal((1, 4, 5, 5)).astype("float32")
+    scale, shift = rng.standard_normal((2, 20)).astype("float32")
+    layer.norm.weight.set_value(scale)
+    layer.norm.bias.set_value(shift)
+
+    # nn.Unfold(2, stride=2) of a (C, H, W) map: channel, row, column
+    patches = np.pad(x[0], ((0, 0), (0, 1), (0, 0))).reshape(2, 2, 3, 2, 5)
+    patches = patches.transpose(0, 2, 4, 1, 3).reshape(6, 20)
+    mean = patches.mean(1, keepdims=True)
+    patches = (patches - mean) / np.sqrt(
+        patches.var(1, keepdims=True) + 1e-5) * scale + shift
+    wanted = patches @ layer.reduction.weight.numpy()
+
+    found = layer(paddle.to_tensor(x.reshape(1, 20, 5))).numpy()[0]
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
 def test_padding_does_what_a_padded_map_would():
-    """A block on a 10x5 map is a block on the 14x7 map with zeros behind norm1."""
+    """A block on a 10x5 map is one on the 14x7 map with zeros behind norm1."""
     model = small_solider((40, 20))
     block = model.layers[0].blocks[1]
     x = paddle.randn([2, 50, 12])
@@ -182,6 +215,44 @@ def test_one_semantic_weight_for_each_image():
             np.testing.assert_allclose(a[i:i + 1], b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("weight", [
+    np.array([0.25, 1.0]),
+    np.array([0.25, 1.0], "float32"),
+    [0.25, 1.0],
+    paddle.to_tensor([0.25, 1.0], dtype="float64"),
+    paddle.to_tensor([0.25, 1.0], dtype="float16"),
+])
+def test_semantic_weights_of_any_kind(weight):
+    model = small_solider()
+    x = paddle.randn([2, 3, 56, 56])
+
+    found = model(x, weight).numpy()
+
+    wanted = model(x, paddle.to_tensor([0.25, 1.0], dtype="float32")).numpy()
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("weight", [
+    1, True,
+    np.float32(1),
+    np.array(1),
+    np.array([1]),
+    paddle.to_tensor(1.0),
+    paddle.to_tensor([1]),
+    paddle.ones([2], dtype="int64"),
+    paddle.ones([2], dtype="bool")
+])
+def test_semantic_weight_one_of_any_kind(weight):
+    model = small_solider()
+    x = paddle.randn([2, 3, 56, 56])
+
+    np.testing.assert_array_equal(
+        model(x, weight).numpy(), model(x, 1.0).numpy())
+    if np.size(weight) == 1:
+        built = small_solider(semantic_weight=weight)
+        np.testing.assert_array_equal(built(x).numpy(), model(x, 1.0).numpy())
+
+
 @pytest.mark.parametrize("return_stages", [False, True])
 def test_exactly_the_trainable_parameters_get_a_gradient(return_stages):
     model = small_solider(return_stages=return_stages, class_num=4)
@@ -243,14 +314,29 @@ def test_static_graph_refuses_an_unknown_size():
     (lambda: small_solider()(paddle.zeros([1, 3, 28, 112])),
      r"built with img_size=\[56, 56\], but got images of \[28, 112\]"),
     (lambda: small_solider(0), "img_size must be a positive size"),
+    (lambda: small_solider("56"), "positive size or .*but got '56'"),
+    (lambda: small_solider(("56", "56")), "img_size must be a positive size"),
     (lambda: small_solider((56, 56, 3)), "img_size must be a positive size"),
     (lambda: small_solider(semantic_weight=1.5), r"in \[0, 1\], but got 1.5"),
-    (lambda: small_solider(semantic_weight="0.2"), "but got 0.2"),
+    (lambda: small_solider(semantic_weight="0.2"), "but got '0.2'"),
+    (lambda: small_solider(semantic_weight=-1),
+     "but got -1. To switch .* semantic_weight=None"),
+    (lambda: small_solider(semantic_weight=[0.1, 0.2]), r"got \[0.1, 0.2\]"),
     (lambda: small_solider(semantic_weight=float("nan")), "but got nan"),
     (lambda: small_solider()(paddle.zeros([1, 3, 56, 56]), -0.1),
      r"in \[0, 1\], but got -0.1"),
+    (lambda: small_solider()(paddle.zeros([2, 3, 56, 56]),
+                             paddle.to_tensor([0.5, 1.5])),
+     r"in \[0, 1\], but got \[0.5, 1.5\]"),
+    (lambda: small_solider()(paddle.zeros([1, 3, 56, 56]), np.array([-1])),
+     r"in \[0, 1\], but got \[-1\]"),
+    (lambda: small_solider()(paddle.zeros([1, 3, 56, 56]),
+                             paddle.to_tensor([float("nan")])),
+     r"in \[0, 1\], but got \[nan\]"),
+    (lambda: small_solider()(paddle.zeros([1, 3, 56, 56]), "0.2"),
+     "but got '0.2'"),
     (lambda: small_solider()(paddle.zeros([1, 3, 56, 56]), paddle.ones([2])),
-     r"Tensor of shape \[1\], but its shape is \[2\]"),
+     r"have the shape \[1\], but its shape is \[2\]"),
     (lambda: small_solider(semantic_weight=None)(
         paddle.zeros([1, 3, 56, 56]), 0.5), "no semantic layers"),
     (lambda: getattr(backbone, TINY)(pretrained=True), "convert_solider"),
@@ -265,40 +351,180 @@ def test_unknown_argument_is_named():
         getattr(backbone, TINY)(semantic_wieght=0.2)
 
 
-def test_half_a_checkpoint_is_refused(tmp_path):
-    model = small_solider(class_num=4)
-    state = {
-        k: v
-        for k, v in model.state_dict().items() if not k.startswith("layers.2")
+def save(state, tmp_path):
+    path = str(tmp_path / "weights.pdparams")
+    paddle.save(state, path)
+    return path
+
+
+def load(state, tmp_path, **kwargs):
+    """The names of all tensors that came from the file, and what was said."""
+    model = small_solider(**kwargs)
+    before = {k: v.numpy() for k, v in model.state_dict().items()}
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        _load_pretrained(save(state, tmp_path), model)
+    taken = {
+        name
+        for name, value in model.state_dict().items()
+        if not np.array_equal(value.numpy(), before[name])
     }
-    state["norm.weight"] = paddle.ones([3])
-    paddle.save(state, str(tmp_path / "half.pdparams"))
+    said = [
+        str(w.message) for w in seen if "weights.pdparams" in str(w.message)
+    ]
+    return taken, said
+
+
+@pytest.fixture
+def state():
+    """A checkpoint of the small model with 4 classes, all tensors unlike."""
+    rng = np.random.RandomState(1)
+    return {
+        name: value if name.endswith("index") else
+        paddle.to_tensor(rng.standard_normal(value.shape).astype("float32"))
+        for name, value in small_solider(class_num=4).state_dict().items()
+    }
+
+
+def learned(state):
+    return {name for name in state if not name.endswith("index")}
+
+
+def backbone_of(state):
+    return {k: v for k, v in state.items() if not k.startswith("head.")}
+
+
+def test_a_checkpoint_is_loaded(state, tmp_path):
+    taken, said = load(state, tmp_path, class_num=4)
+
+    assert taken == learned(state)
+    assert not said
+
+
+def test_half_a_checkpoint_is_refused(tmp_path, state):
+    half = {k: v for k, v in state.items() if not k.startswith("layers.2")}
+    half["norm2.weight"] = paddle.ones([3])
 
     with pytest.raises(ValueError) as error:
-        _load_pretrained(str(tmp_path / "half"), model)
+        load(half, tmp_path, class_num=4)
 
-    for text in ("half.pdparams", "layers.2.blocks.0.norm1.weight is missing",
-                 "and 24 more"):
+    for text in ("weights.pdparams",
+                 "layers.2.blocks.0.attn.proj.bias is missing", "and 24 more"):
         assert text in str(error.value)
-    with pytest.raises(ValueError, match="norm.weight has shape"):
-        _load_pretrained(
-            str(tmp_path / "half"),
-            small_solider(depths=[2, 2], num_heads=[1, 2]))
+    with pytest.raises(ValueError, match="norm2.weight has shape"):
+        load(dict(state, **{"norm2.weight": paddle.ones([3])}), tmp_path)
     with pytest.raises(ValueError, match="exist"):
-        _load_pretrained(str(tmp_path / "none"), model)
+        _load_pretrained(str(tmp_path / "none"), small_solider())
+    with pytest.raises(ValueError, match="no state dict"):
+        load([1, 2], tmp_path)
 
 
-def test_pretrained_backbone_fits_under_a_new_head(tmp_path):
-    source, target = small_solider(), small_solider(class_num=4)
-    for param in source.parameters():
-        param.set_value(paddle.randn(param.shape))
-    paddle.save(source.state_dict(), str(tmp_path / "backbone.pdparams"))
+def test_an_unknown_tensor_is_refused(tmp_path, state):
+    state["layers.0.gate"] = paddle.ones([3])
 
-    _load_pretrained(str(tmp_path / "backbone"), target)
+    with pytest.raises(ValueError, match="layers.0.gate is unknown"):
+        load(state, tmp_path, class_num=4)
 
-    for name, value in source.state_dict().items():
-        np.testing.assert_array_equal(value.numpy(),
-                                      target.state_dict()[name].numpy())
+
+def test_names_of_another_model_are_refused(tmp_path, state):
+    """Its last norm is `norm`, its PatchMerging orders in another way."""
+    other = {
+        k.replace("norm2.", "norm.") if k.startswith("norm2.") else k: v
+        for k, v in state.items()
+    }
+
+    with pytest.raises(ValueError, match="norm2.bias is missing"):
+        load(other, tmp_path, class_num=4)
+    official = {
+        k.replace("patch_embed.proj.", "patch_embed.projection."): v
+        for k, v in state.items()
+    }
+    with pytest.raises(ValueError, match="0 SOLIDER backbones.*convert_solid"):
+        load(official, tmp_path, class_num=4)
+
+
+def test_the_checkpoint_of_paddleclas_26_fits(tmp_path, state):
+    """It has a `norm` that its forward does not read, and masks."""
+    extra = {
+        "norm.weight": paddle.ones([7]),
+        "norm.bias": paddle.ones([7]),
+        "layers.0.blocks.1.attn_mask": paddle.ones([4, 49, 49])
+    }
+
+    taken, said = load(dict(state, **extra), tmp_path, class_num=4)
+
+    assert taken == learned(state)
+    assert len(said) == 1
+    assert all(name in said[0] for name in extra)
+
+
+def test_a_head_of_other_classes_is_skipped_with_a_warning(tmp_path, state):
+    taken, said = load(state, tmp_path, class_num=6)
+
+    assert taken == learned(backbone_of(state))
+    assert len(said) == 1
+    assert "head.weight has shape [48, 4], the model wants [48, 6]" in said[0]
+    assert "head.bias has shape [4], the model wants [6]" in said[0]
+    taken, said = load(state, tmp_path, class_num=0)
+    assert taken == learned(backbone_of(state))
+    assert "not used: head.bias; head.weight" in said[0]
+
+
+def test_pretrained_backbone_fits_under_a_new_head(tmp_path, state):
+    taken, said = load(backbone_of(state), tmp_path, class_num=4)
+
+    assert taken == learned(backbone_of(state))
+    assert "head.weight is missing" in said[0]
+
+
+@pytest.mark.parametrize("prefix", [
+    "backbone.", "module.", "model.", "module.backbone.", "_layers.",
+    "teacher."
+])
+def test_prefixes(prefix, tmp_path, state):
+    state = {prefix + name: value for name, value in state.items()}
+
+    taken, said = load(state, tmp_path, class_num=4)
+
+    assert {prefix + name for name in taken} == learned(state)
+    assert not said
+
+
+def test_the_backbone_of_a_whole_model(tmp_path, state):
+    whole = {"backbone." + name: value for name, value in state.items()}
+    whole["neck.weight"] = whole["head.weight"] = paddle.ones([3])
+
+    taken, said = load(whole, tmp_path, class_num=4)
+
+    assert taken == learned(state)
+    assert "not used: head.weight; neck.weight" in said[0]
+    both = {"student." + name: value for name, value in whole.items()}
+    both.update({"teacher." + name: value for name, value in whole.items()})
+    with pytest.raises(ValueError, match="holds 2 SOLIDER backbones"):
+        load(both, tmp_path, class_num=4)
+
+
+def test_semantic_layers_are_left_out_only_where_there_are_none(
+        tmp_path, state):
+    taken, said = load(state, tmp_path, class_num=4, semantic_weight=None)
+
+    names = {name for name in state if name.startswith("semantic_embed_")}
+    assert taken == learned(state) - names
+    assert "not used: semantic_embed_b.0.bias" in said[0]
+    with pytest.raises(ValueError, match="semantic_embed_b.0.bias is missing"):
+        load({k: v for k, v in state.items() if k not in names}, tmp_path)
+
+
+def test_weights_of_half_precision_are_cast(tmp_path, state):
+    half = {
+        k: v if k.endswith("index") else v.astype("float16")
+        for k, v in state.items()
+    }
+
+    taken, said = load(half, tmp_path, class_num=4)
+
+    assert taken == learned(state)
+    assert not said
 
 
 @pytest.mark.parametrize("name, count", [("tiny", 28288354),
@@ -315,9 +541,10 @@ def test_variants_are_the_swin_of_their_size(name, count):
         if not name.startswith(new))
 
 
-@pytest.mark.parametrize("path, shape", [(
-    "ImageNet/SwinTransformer/SwinTransformer_tiny_patch4_window7_224_SOLIDER.yaml",
-    [2, 1000]), ("reid/SOLIDER/swin_tiny_softmax_triplet.yaml", [2, 751])])
+@pytest.mark.parametrize("path, shape", [
+    ("ImageNet/SwinTransformer/{}.yaml".format(TINY), [2, 1000]),
+    ("reid/SOLIDER/swin_tiny_softmax_triplet.yaml", [2, 751]),
+])
 def test_configs_build_their_model(path, shape):
     with open(os.path.join(ROOT, "ppcls", "configs", path)) as f:
         config = yaml.safe_load(f)

@@ -19,7 +19,8 @@ import paddle
 import pytest
 
 from ppcls.arch.backbone import SwinTransformer_tiny_patch4_window7_224
-from ppcls.arch.backbone.legendary_models.swin_transformer import SwinTransformer, window_partition, window_reverse
+from ppcls.arch.backbone.legendary_models.swin_transformer import (
+    SwinTransformer, window_partition, window_reverse)
 
 
 def small_swin():

@@ -11,10 +11,12 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""Convert an official SOLIDER checkpoint (https://github.com/tinyvision/SOLIDER) to a .pdparams file. PyTorch is not needed.
+"""Convert an official checkpoint of https://github.com/tinyvision/SOLIDER to a
+.pdparams file. PyTorch is not needed.
 
     python -m ppcls.utils.convert_solider --checkpoint checkpoint.pth \
-        --arch SwinTransformer_tiny_patch4_window7_224_SOLIDER --output solider_tiny
+        --arch SwinTransformer_tiny_patch4_window7_224_SOLIDER \
+        --output solider_tiny
 """
 
 import argparse
@@ -39,7 +41,7 @@ RULES = [
     (r"patch_embed\.norm\.(weight|bias)", r"patch_embed.norm.\1", "same"),
     (r"stages\.(\d+\.blocks\.\d+\.norm[12]\.(?:weight|bias))", r"layers.\1",
      "same"),
-    (r"stages\.(\d+\.blocks\.\d+\.attn\.)w_msa\.(relative_position_(?:bias_table|index))",
+    (r"stages\.(\d+\.blocks\.\d+\.attn\.)w_msa\.(relative_position_\w+)",
      r"layers.\1\2", "same"),
     (r"stages\.(\d+\.blocks\.\d+\.attn\.)w_msa\.((?:qkv|proj)\.bias)",
      r"layers.\1\2", "same"),
@@ -54,32 +56,14 @@ RULES = [
     (r"stages\.(\d+\.blocks\.\d+)\.ffn\.layers\.1\.weight",
      r"layers.\1.mlp.fc2.weight", "linear"),
     (r"stages\.(\d+\.downsample\.norm\.(?:weight|bias))", r"layers.\1",
-     "merging_norm"),
-    (r"stages\.(\d+\.downsample\.reduction\.weight)", r"layers.\1",
-     "merging_linear"),
-    (r"norm3\.(weight|bias)", r"norm.\1", "same"),
-    (r"(norm[012]\.(?:weight|bias))", r"\1", "same"),
+     "same"),
+    (r"stages\.(\d+\.downsample\.reduction\.weight)", r"layers.\1", "linear"),
+    (r"(norm[0-3]\.(?:weight|bias))", r"\1", "same"),
     (r"(semantic_embed_[wb]\.\d+\.bias)", r"\1", "same"),
     (r"(semantic_embed_[wb]\.\d+\.weight)", r"\1", "linear"),
 ]
 
-
-def reorder_merging(x):
-    """Reorder the last axis from (C, 2, 2), which nn.Unfold gives, to the (2, 2, C) of PatchMerging, whose first 2 is
-    the column."""
-    lead = list(x.shape[:-1])
-    axes = list(range(len(lead)))
-    n = len(axes)
-    x = x.reshape(lead + [-1, 2, 2])
-    return x.transpose(axes + [n + 2, n + 1, n]).reshape(lead + [-1])
-
-
-LAYOUTS = {
-    "same": lambda x: x,
-    "linear": lambda x: x.T,
-    "merging_norm": reorder_merging,
-    "merging_linear": lambda x: reorder_merging(x).T,
-}
+LAYOUTS = {"same": lambda x: x, "linear": lambda x: x.T}
 
 
 def find_rule(name):
@@ -128,7 +112,8 @@ def rebuild_tensor(storage,
 
 
 class Ignored(object):
-    """What a training checkpoint holds beside tensors, like the arguments of the run. Its contents are dropped."""
+    """What a training checkpoint holds beside tensors, like the arguments of
+    the run. Its contents are dropped."""
 
     def __init__(self, *args, **kwargs):
         pass
@@ -163,8 +148,9 @@ class TensorUnpickler(pickle.Unpickler):
         if (module, name) in self.CLASSES:
             return self.CLASSES[(module, name)]
         raise pickle.UnpicklingError(
-            "it holds a {}.{}, which is no tensor. Save the state dict of the teacher alone, as convert_model.py of SOLIDER does".
-            format(module, name))
+            "it holds a {}.{}, which is no tensor. Save the state dict of the "
+            "teacher alone, as convert_model.py of SOLIDER does".format(
+                module, name))
 
     def persistent_load(self, pid):
         kind, dtype, key, location, size = pid
@@ -185,12 +171,14 @@ def read_checkpoint(path):
         What was saved, with numpy arrays for the tensors.
 
     Raises:
-        ValueError: If the file is not in that format, is damaged, or holds something else than tensors.
+        ValueError: If the file is not in that format, is damaged, or holds
+            something else than tensors.
     """
     if not zipfile.is_zipfile(path):
         raise ValueError(
-            "{} is not a zip file of torch.save: load it with PyTorch >= 1.6 and save it again.".
-            format(path))
+            "{} is not a zip file of torch.save: load it with PyTorch >= 1.6 "
+            "and save it again. A .pdparams file needs no conversion.".format(
+                path))
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         roots = [
@@ -214,11 +202,13 @@ def read_checkpoint(path):
 def select_backbone(checkpoint, branch="teacher"):
     """
     Args:
-        checkpoint (dict): A state dict, or a training checkpoint that holds one for the "teacher" and for the "student".
+        checkpoint (dict): A state dict, or a training checkpoint that holds
+            one for the "teacher" and for the "student".
         branch (str): Which of the two to take. Default: "teacher"
 
     Returns:
-        (tensors of the backbone by their names in the reference, names of the tensors left out).
+        (tensors of the backbone by their names in the reference, names of the
+        tensors left out).
 
     Raises:
         ValueError: If there is no such branch, or no backbone in it.
@@ -245,8 +235,9 @@ def select_backbone(checkpoint, branch="teacher"):
     }
     if "patch_embed.projection.weight" not in state:
         raise ValueError(
-            "There is no SOLIDER backbone in the {} of the checkpoint: patch_embed.projection.weight is missing among {}.".
-            format(branch, sorted(checkpoint)[:5]))
+            "There is no SOLIDER backbone in the {} of the checkpoint: "
+            "patch_embed.projection.weight is missing among {}.".format(
+                branch, sorted(checkpoint)[:5]))
     left_out = [
         name for name in checkpoint
         if name not in names or not names[name].startswith(prefix)
@@ -257,14 +248,17 @@ def select_backbone(checkpoint, branch="teacher"):
 def convert(state, target):
     """
     Args:
-        state (dict): The tensors of the backbone by their names in the reference.
-        target (dict): The state dict of the model without a head, numpy arrays.
+        state (dict): The tensors of the backbone by their names in the
+            reference.
+        target (dict): The state dict of the model without a head, as numpy
+            arrays.
 
     Returns:
         The state dict for the model, numpy arrays.
 
     Raises:
-        ValueError: If a tensor is unknown, missing or of another shape. The message names it.
+        ValueError: If a tensor is unknown, missing or of another shape. The
+            message names it.
     """
     result, wrong = {}, []
     for name, value in state.items():
