@@ -48,28 +48,11 @@ def add_targets(row, data, labels, classes):
         data["instances"] = {key: paddle.to_tensor(v.astype(np.float32) if v.dtype == bool else v) for key, v in stacked.items()}
 
 
-def mend_cross_entropy():
-    """Paddle 3 refuses float32 times int64, and the suite's cross entropy multiplies its float mask by ones made like the labels
-    (paddleseg/models/losses/cross_entropy_loss.py:130 and :133): there, make them float32. The losses run eagerly in every mode."""
-    import paddle
-    from paddleseg.models.losses import cross_entropy_loss as module
-
-    class Paddle:
-        ones_like = staticmethod(lambda tensor: paddle.ones(tensor.shape, "float32"))
-
-        def __getattr__(self, name):
-            return getattr(paddle, name)
-
-    module.paddle = Paddle()
-
-
 def build(args):
     import paddle
 
     row = rows.read_row(os.path.join(HERE, os.pardir, "models.toml"), args.row)
     dtype = args.dtype or row.get("dtype", "float32")
-    if paddle.__version__ >= "3":
-        mend_cross_entropy()
     if "trainer" in row:
         from trainers import TRAINERS  # beside this file
 
