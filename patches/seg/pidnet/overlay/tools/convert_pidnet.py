@@ -75,6 +75,7 @@ DROPPED_PREFIXES = ('sem_loss.', 'bd_loss.')
 DROPPED_LEAVES = ('num_batches_tracked', )
 # The heads that only training needs; a checkpoint for deployment lacks them.
 OPTIONAL_PREFIXES = ('seghead_p.', 'seghead_d.')
+HEAD_PREFIXES = ('final_layer.', ) + OPTIONAL_PREFIXES
 
 
 def name_table(shallow, deep, lightweight):
@@ -158,14 +159,16 @@ def strip_checkpoint(state, drop=()):
 
     Args:
         state (dict): What the file holds: name -> array, possibly below the key
-            'state_dict', with or without the prefixes 'module.' and 'model.'.
+            'state_dict' or 'model', with or without the prefixes 'module.' and
+            'model.'.
         drop (tuple, optional): Further prefixes to leave out. Default: ().
 
     Returns:
         OrderedDict: name -> numpy.ndarray.
     """
-    if 'state_dict' in state:
-        state = state['state_dict']
+    for key in ('state_dict', 'model'):
+        if isinstance(state.get(key), dict):
+            state = state[key]
     state = OrderedDict(state)
     for prefix in ('module.', 'model.'):
         names = [n for n in state if not n.startswith(DROPPED_PREFIXES)]
@@ -184,6 +187,10 @@ def strip_checkpoint(state, drop=()):
                 "{} is a {}, not a tensor. If it is not part of the network, "
                 "add `--drop {}`.".format(name, type(value).__name__, name))
         kept[name] = value
+    if not kept:
+        raise ConvertError("No tensor is left. The file holds {}{}.".format(
+            ', '.join(list(state)[:5]) or 'nothing', " and --drop takes "
+            "all of it" if drop else ""))
     return kept
 
 
@@ -255,15 +262,16 @@ def convert(state, expected, missing_ok=()):
         if not any(name.startswith(prefix) for name in state):
             missing_ok = tuple(missing_ok) + (prefix, )
 
-    result, unknown = OrderedDict(), []
+    result, unknown, misshapen = OrderedDict(), [], []
     for name, value in state.items():
         here = rename(name, table)
         if here is None or here not in expected:
             unknown.append(name)
             continue
         if list(value.shape) != list(expected[here]):
-            raise ConvertError("{} has the shape {}, but {} needs {}.".format(
+            misshapen.append("{} has the shape {}, but {} needs {}".format(
                 name, list(value.shape), here, list(expected[here])))
+            continue
         if not np.isfinite(value).all():
             raise ConvertError("{} is not finite.".format(name))
         result[here] = np.ascontiguousarray(value, dtype='float32')
@@ -271,22 +279,18 @@ def convert(state, expected, missing_ok=()):
         raise ConvertError(
             "The model has no place for {}. If they are not part of the "
             "network, add `--drop PREFIX`.".format(', '.join(unknown)))
+    if misshapen:
+        raise ConvertError(
+            "{}. To leave a tensor out, add `--drop PREFIX --missing-ok "
+            "PREFIX`.".format('; '.join(misshapen)))
 
-    optional = [
-        here for there, here, _ in table
-        if any((there + '.').startswith(prefix) for prefix in missing_ok)
-    ]
-    missing = [
-        name for name in expected
-        if name not in result and
-        not any(name.startswith(here + '.') for here in optional)
-    ]
+    there = {here: name for name, here in _names_there(table)}
+    missing = [there[name] for name in expected if name not in result]
+    missing = [n for n in missing if not n.startswith(tuple(missing_ok))]
     if missing:
-        there = {here: name for name, here in _names_there(table)}
         raise ConvertError(
             "The checkpoint lacks {}. If they shall keep their initial value, "
-            "add `--missing-ok PREFIX`.".format(
-                ', '.join(there.get(name, name) for name in missing)))
+            "add `--missing-ok PREFIX`.".format(', '.join(missing)))
     return result
 
 
@@ -438,7 +442,8 @@ def parse_args(argv=None):
     parser.add_argument(
         '--backbone',
         action='store_true',
-        help='Write the backbone alone, for `model.backbone.pretrained`.')
+        help='Write the backbone alone, for `model.backbone.pretrained`. The '
+        'heads are left out.')
     parser.add_argument(
         '--drop',
         action='append',
@@ -460,18 +465,19 @@ def main(args):
     from paddleseg.models import PIDNet
     from paddleseg.models.backbones import PIDNetBackbone
 
-    state = strip_checkpoint(read_checkpoint(args.source), args.drop)
+    drop = args.drop + (list(HEAD_PREFIXES) if args.backbone else [])
+    state = strip_checkpoint(read_checkpoint(args.source), drop)
     backbone, model = read_architecture(state)
     net = PIDNet(backbone=PIDNetBackbone(**backbone), **model)
-    expected = {k: v.shape for k, v in net.state_dict().items()}
-    weights = convert(state, expected, args.missing_ok)
+    prefix = 'backbone.' if args.backbone else ''
+    expected = {
+        k: v.shape
+        for k, v in net.state_dict().items() if k.startswith(prefix)
+    }
     total = len(expected)
-    if args.backbone:
-        prefix = 'backbone.'
-        weights = OrderedDict((name[len(prefix):], value)
-                              for name, value in weights.items()
-                              if name.startswith(prefix))
-        total = len([name for name in expected if name.startswith(prefix)])
+    weights = OrderedDict(
+        (name[len(prefix):], value)
+        for name, value in convert(state, expected, args.missing_ok).items())
     paddle.save(
         {name: paddle.to_tensor(value)
          for name, value in weights.items()}, args.target)

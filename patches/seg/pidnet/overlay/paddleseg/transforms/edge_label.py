@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from paddleseg.cvlibs import manager
+from paddleseg.utils import logger
 
 
 @manager.TRANSFORMS.add_component
@@ -26,7 +27,8 @@ class AddEdgeLabel:
 
     Put it before the transforms that scale, crop and flip: they treat the edge
     as they treat the label. What they pad holds their label_padding_value, and
-    PIDNet takes that as no boundary.
+    PIDNet takes that as no boundary if it is not 1. After them, every border
+    between the picture and its padding would be a boundary: that is warned of.
 
     The reference is `gen_sample` of XuJiacong/PIDNet @ 4c158cf: Canny on the
     label, the border of the image cleared, then a dilation.
@@ -51,6 +53,22 @@ class AddEdgeLabel:
                 "`border` should not be negative, but got {}.".format(border))
         self.edge_size = edge_size
         self.border = border
+        self.warned = False
+
+    def warn_if_late(self, img, label):
+        """Warn once if the sample looks padded or normalized already."""
+        if self.warned or img is None:
+            return
+        padded = any((line == line[0]).all() and (values == values[0]).all()
+                     for line, values in ((label[-1], img[-1]), (label[:, -1],
+                                                                 img[:, -1])))
+        if padded or img.min() < 0:
+            self.warned = True
+            logger.warning(
+                "AddEdgeLabel got a picture that is {}. Put it first in "
+                "`transforms`: it takes padding for an object and marks its "
+                "border as a boundary.".format('padded'
+                                               if padded else 'normalized'))
 
     def __call__(self, data):
         if 'label' not in data:
@@ -67,6 +85,7 @@ class AddEdgeLabel:
                     "AddEdgeLabel needs label values in [0, 255], but they are "
                     "in [{}, {}].".format(label.min(), label.max()))
             label = label.astype('uint8')
+        self.warn_if_late(data.get('img'), label)
 
         edge = cv2.Canny(np.ascontiguousarray(label), 0.1, 0.2)
         if self.border > 0:

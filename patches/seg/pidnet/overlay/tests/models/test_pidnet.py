@@ -35,6 +35,7 @@ from paddle.static import InputSpec
 import paddleseg.transforms as T
 from paddleseg.models import PIDNet, losses
 from paddleseg.models.backbones import PIDNetBackbone
+from paddleseg.transforms import edge_label
 
 ROOT = os.path.abspath(
     os.path.join(os.path.dirname(__file__), os.pardir, os.pardir))
@@ -219,6 +220,23 @@ def test_boundary_loss():
         assert not logit.grad.numpy()[:, 0][~valid].any()
 
 
+@pytest.mark.parametrize('ignore_index', [0, 1, 2, 255])
+def test_boundary_loss_does_not_ignore_its_own_classes(ignore_index):
+    # SegBuilder gives the ignore_index of the data set to every loss.
+    rng = np.random.RandomState(4)
+    score = rng.randn(2, 1, 4, 5).astype('float32')
+    edge = paddle.to_tensor((rng.rand(2, 4, 5) < 0.3).astype('int64'))
+    results = []
+    for criterion in (losses.PIDNetBoundaryLoss(ignore_index=ignore_index),
+                      losses.PIDNetBoundaryLoss()):
+        logit = paddle.to_tensor(score, stop_gradient=False)
+        loss = criterion(logit, edge)
+        loss.backward()
+        assert float(loss) > 0.1 and logit.grad.numpy().all()
+        results.append(logit.grad.numpy())
+    np.testing.assert_array_equal(*results)
+
+
 def test_boundary_aware_loss(sample):
     score, label, weight = sample
     boundary = np.random.RandomState(5).randn(2, 1, 5, 6).astype('float32') * 4
@@ -265,6 +283,14 @@ def test_class_weights_of_another_data_set_are_refused(sample):
                       losses.PIDNetAuxLoss(weight=[1.] * 19)):
         with pytest.raises(ValueError, match='is 19, but the model has 4 cla'):
             criterion(paddle.to_tensor(score), paddle.to_tensor(label))
+
+
+@pytest.mark.parametrize('criterion',
+                         [losses.PIDNetOhemLoss, losses.PIDNetAuxLoss])
+def test_one_class_is_refused(criterion):
+    label = paddle.zeros([2, 5, 6], 'int64')
+    with pytest.raises(ValueError, match='`num_classes: 2`'):
+        criterion()(paddle.randn([2, 1, 5, 6]), label)
 
 
 def loss_config():
@@ -370,6 +396,31 @@ def test_edge_label_follows_the_label():
     assert data['edge'][10, 34:].max() == 1
     assert np.flatnonzero(data['edge'][10] == 1).mean() - 34 == pytest.approx(
         15, abs=1.5)
+
+
+@pytest.mark.parametrize('transforms, warns', [
+    ([T.AddEdgeLabel(),
+      T.RandomPaddingCrop([64, 64]),
+      T.Normalize()], None),
+    ([T.RandomPaddingCrop([64, 64]),
+      T.AddEdgeLabel()], 'padded'),
+    ([T.Normalize(), T.AddEdgeLabel()], 'normalized'),
+])
+def test_edge_label_put_late_is_warned_of_once(transforms, warns, monkeypatch):
+    said = []
+    monkeypatch.setattr(edge_label.logger, 'warning', said.append)
+    rng = np.random.RandomState(0)
+    for _ in range(2):
+        T.Compose(transforms)({
+            'img':
+            rng.randint(0, 256, (40, 60, 3)).astype('float32'),
+            'label':
+            rng.randint(0, 2, (40, 60)).astype('uint8'),
+            'gt_fields': ['label']
+        })
+    assert len(said) == (warns is not None)
+    if warns:
+        assert 'got a picture that is ' + warns in said[0]
 
 
 # --- converter ----------------------------------------------------------------
@@ -480,7 +531,8 @@ def convert_file(path, model, drop=(), missing_ok=()):
     return convert_pidnet.convert(state, expected, missing_ok)
 
 
-@pytest.mark.parametrize('form', ['plain', 'model.', 'module.model.', 'nested'])
+@pytest.mark.parametrize(
+    'form', ['plain', 'model.', 'module.model.', 'state_dict', 'model'])
 @pytest.mark.parametrize('size', sorted(SIZES))
 def test_converter_uses_up_both_key_sets(tmp_path, size, form):
     model = randomize(build(size, tiny=True))
@@ -491,8 +543,8 @@ def test_converter_uses_up_both_key_sets(tmp_path, size, form):
         loss_prefix = form[:-len('model.')]
         state[loss_prefix + 'sem_loss.criterion.weight'] = np.ones(
             19, 'float32')
-    if form == 'nested':
-        state = {'epoch': 3, 'state_dict': state, 'best_mIoU': 0.5}
+    if form in ('state_dict', 'model'):
+        state = {'epoch': 3, form: state, 'best_mIoU': 0.5}
     write_checkpoint(tmp_path / 'a.pt', state)
     weights = convert_file(tmp_path / 'a.pt', model)
     want = {k: v.numpy() for k, v in model.state_dict().items()}
@@ -552,6 +604,28 @@ def test_converter_program(tmp_path):
         np.testing.assert_array_equal(value.numpy(), want[name].numpy())
 
 
+def test_converter_asks_for_no_head_of_a_backbone(tmp_path):
+    model = randomize(build('small', tiny=True))
+    source, target = str(tmp_path / 'a.pth.tar'), str(tmp_path / 'a.pdparams')
+    state = OrderedDict((k, v)
+                        for k, v in checkpoint_of(model, 'small').items()
+                        if not k.startswith(convert_pidnet.HEAD_PREFIXES))
+    write_checkpoint(source, {'state_dict': state})
+    with pytest.raises(convert_pidnet.ConvertError, match='final_layer'):
+        run_converter(source, target)
+    run_converter(source, target, '--backbone')
+    weights = paddle.load(target)
+    want = model.backbone.state_dict()
+    assert set(weights) == set(want)
+    for name, value in weights.items():
+        np.testing.assert_array_equal(value.numpy(), want[name].numpy())
+
+    del state['pag3.f_x.0.weight']
+    write_checkpoint(source, {'state_dict': state})
+    with pytest.raises(convert_pidnet.ConvertError, match=r'lacks pag3\.f_x'):
+        run_converter(source, target, '--backbone')
+
+
 def test_converter_takes_a_checkpoint_without_training_heads(tmp_path):
     model = randomize(build('large', tiny=True))
     state = OrderedDict((k, v)
@@ -593,7 +667,14 @@ def test_converter_names_what_is_wrong(tmp_path):
 
     state = OrderedDict(good)
     state['layer1.0.conv1.weight'] = state['layer1.0.conv1.weight'][:2]
-    fails(state, r'layer1\.0\.conv1\.weight has the shape \[2, 4, 3, 3\]')
+    state['layer5.0.conv1.weight'] = np.zeros((3, 3, 1, 1), 'float32')
+    fails(state, r'layer1\.0\.conv1\.weight has the shape \[2, 4, 3, 3\].*'
+          r'layer5\.0\.conv1\.weight has .*`--drop PREFIX --missing-ok PREFIX`')
+    write_checkpoint(path, state)
+    names = ('layer1.0.conv1.weight', 'layer5.0.conv1.')
+    weights = convert_file(path, model, drop=names, missing_ok=names)
+    assert len(weights) == len(model.state_dict()) - 2
+    fails(state, r'No tensor is left.*--drop takes all of it', drop=('', ))
 
     state = OrderedDict(good)
     state['layer1.0.bn1.weight'] = np.full(4, np.nan, 'float32')

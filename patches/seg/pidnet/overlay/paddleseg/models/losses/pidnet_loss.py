@@ -51,6 +51,11 @@ class PixelLoss(nn.Layer):
                 whether the pixel is valid, each (N * H * W, ). The loss is
                 zero and the probability meaningless where it is not valid.
         """
+        if logit.shape[1] < 2:
+            raise ValueError(
+                "The softmax of one class is always 1, so {} would be 0. Give "
+                "the background a class of its own: `num_classes: 2`.".format(
+                    type(self).__name__))
         if self.weight is not None and len(self.weight) != logit.shape[1]:
             raise ValueError(
                 "The number of class weights in {} is {}, but the model has {} "
@@ -206,28 +211,28 @@ class PIDNetBoundaryLoss(nn.Layer):
     belongs to the coefficients of the configuration here.
 
     Args:
-        ignore_index (int, optional): Specifies a target value that is ignored
-            and does not contribute to the input gradient. Default: 255.
+        ignore_index (int, optional): Not used: SegBuilder gives the one of the
+            data set to every loss, and a class 0 or 1 that is ignored there is
+            no value of the edge label. Default: 255.
     """
 
     def __init__(self, ignore_index=255):
         super().__init__()
-        self.ignore_index = ignore_index
 
     def forward(self, logit, edge):
         """
         Args:
             logit (Tensor): (N, 1, H, W).
             edge (Tensor): (N, H, W) or (N, 1, H, W), 1 on boundaries, 0 off
-                them, or ignore_index.
+                them. Any other value is ignored.
 
         Returns:
             Tensor: The loss.
         """
         logit = logit.reshape([-1])
         edge = edge.reshape([-1])
-        valid = edge != self.ignore_index
-        on_edge = paddle.logical_and(valid, edge == 1)
+        on_edge = edge == 1
+        valid = paddle.logical_or(on_edge, edge == 0)
         num_valid = paddle.sum(valid.astype('int64'))
         num_edge = paddle.sum(on_edge.astype('int64'))
 
