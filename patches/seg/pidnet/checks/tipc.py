@@ -14,7 +14,6 @@ with these deviations, each written to tipc.json:
 - in the copy of CONFIG: this Python; no GPU (gpu_list -1, device cpu);
   `--benchmark:False` where the package auto_log, which is on no package index,
   is not installed;
-- tools/train.py, where its call of train() does not fit (see repair);
 - --quick: crops of 256x256 in place of those of the configuration.
 
 A line of results_python.log counts as successful only if it says "Run
@@ -142,24 +141,6 @@ def shrink(tree, config):
     return changed
 
 
-def repair(tree):
-    """At the pin no training starts: tools/train.py passes `early_stop`, which
-    paddleseg.core.train calls `early_stop_interval` (both from #3558, repaired
-    upstream a day after the pin in #3567)."""
-    path = os.path.join(tree, "tools", "train.py")
-    with open(path) as stream:
-        text = stream.read()
-    with open(os.path.join(tree, "paddleseg", "core", "train.py")) as stream:
-        known = "early_stop_interval=None" in stream.read()
-    if "early_stop=args" not in text or not known:
-        return []
-    with open(path, "w") as stream:
-        stream.write(text.replace("early_stop=args", "early_stop_interval=args"))
-    return [
-        "tools/train.py: early_stop=... -> early_stop_interval=..., without which it raises TypeError for every model at this base"
-    ]
-
-
 def scripts(args, size):
     """The real thing. Returns metrics and what was changed."""
     out = os.path.abspath(args.out)
@@ -173,7 +154,7 @@ def scripts(args, size):
     archive(tree, served, size)
     program(os.path.join(answers, "wget"), WGET.replace("{served}", served))
     program(os.path.join(answers, "pip"), PIP)
-    changed = repair(tree) + adapt(os.path.join(tree, args.config))
+    changed = adapt(os.path.join(tree, args.config))
     if args.quick:
         changed += shrink(tree, args.config)
 
