@@ -94,7 +94,10 @@ def main():
                 other, theirs = run(way, dtype, jumps, args.steps)
                 cells = ["%.1e" % g for g in [gap(theirs, gradients), *np.abs(other - values) / np.abs(values)]]
                 name = "one unit in the last place" if way == "changed" else way
-                lines.append("| %s | %s | %s | %s |" % ("of the configuration" if jumps else "every pixel kept", dtype, name, " | ".join(cells)))
+                lines.append(
+                    "| %s | %s | %s | %s |"
+                    % ("of the configuration" if jumps else "every pixel kept", dtype, name, " | ".join(cells))
+                )
                 print(lines[-1], flush=True)
     with open(os.path.join(args.out, "modes.md"), "w") as stream:
         stream.write("\n".join(lines) + "\n")
