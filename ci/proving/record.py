@@ -3,10 +3,9 @@
 import argparse
 import json
 import os
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
-from safetensors.numpy import save_file
 
 
 def arguments(
@@ -48,27 +47,56 @@ class Recorder:
 
     def __init__(self, out: str) -> None:
         self.out = out
-        self._stages = {}  # type: Dict[str, str]
+        self._rows = {}  # type: Dict[str, Dict[str, Any]]
         self._tensors = {}  # type: Dict[str, np.ndarray]
+        self._skipped = []  # type: List[str]
 
-    def add(self, stage: str, key: str, got: Any, want: Any) -> None:
-        """Add one pair; `key` is unique in the script. Raises ValueError for a key that is there already."""
-        if key in self._stages:
-            raise ValueError("key %r is recorded twice (stages %s and %s)" % (key, self._stages[key], stage))
+    def add(
+        self,
+        stage: str,
+        key: str,
+        got: Any,
+        want: Any,
+        source: Optional[Tuple[str, str]] = None,
+        keep: Optional[np.ndarray] = None,
+        fill: Optional[float] = None,
+    ) -> None:
+        """Add one pair; `key` is unique in the script. Raises ValueError for a key that is there already.
+
+        source: (file below the directory of the reference sets, key in it) that `want` was read from, for the judge to read it
+        anew; None for a value that is computed. keep: which stored elements `want` holds, a mask of the stored array; None for all.
+        fill: what stands in `want` for the elements that `keep` leaves out; None where they are left out.
+        """
+        if key in self._rows:
+            raise ValueError("key %r is recorded twice (stages %s and %s)" % (key, self._rows[key]["stage"], stage))
         pair = {"got/" + key: _array(got, key), "want/" + key: _array(want, key)}
-        self._stages[key] = stage
+        row = {"stage": stage, "key": key}  # type: Dict[str, Any]
+        if source is not None:
+            row["source"] = {"file": source[0], "key": source[1]}
+            if keep is not None:
+                row["source"]["keep"] = True
+                pair["keep/" + key] = np.ascontiguousarray(np.asarray(keep, bool).reshape(-1))
+            if fill is not None:
+                row["source"]["fill"] = fill
+        self._rows[key] = row
         self._tensors.update(pair)
 
+    def skip(self, keys: Iterable[str]) -> None:
+        """Note what was not compared, since the reference set does not hold it."""
+        self._skipped += keys
+
     def write(self) -> None:
-        """Write pairs.safetensors and pairs.json. Raises ValueError if nothing was recorded."""
-        if not self._stages:
+        """Write pairs.safetensors, skipped.json and pairs.json. Raises ValueError if nothing was recorded."""
+        if not self._rows:
             raise ValueError("nothing was recorded, so there is nothing to judge")
+        from safetensors.numpy import save_file  # here: scripts that make reference sets may lack it
+
         path = os.path.join(self.out, "pairs.safetensors")
         save_file(self._tensors, path + ".part")
         os.replace(path + ".part", path)
         # The list comes last: where it exists, the tensors are complete.
-        pairs = [{"stage": stage, "key": key} for key, stage in self._stages.items()]
-        write_json(os.path.join(self.out, "pairs.json"), pairs)
+        write_json(os.path.join(self.out, "skipped.json"), sorted(self._skipped))
+        write_json(os.path.join(self.out, "pairs.json"), list(self._rows.values()))
 
 
 def write_metrics(

@@ -119,12 +119,42 @@ def environment(folder: str, requirements: str) -> str:
     return python
 
 
+def ensure_packages(folder: str, requirements: str) -> str:
+    """A directory below `folder` with the packages of a hashed requirements file, to be put on PYTHONPATH beside a suite's own.
+
+    For what a program needs on top of the suite's environment. Raises SystemExit where they cannot be installed.
+    """
+    stem = os.path.splitext(os.path.basename(requirements))[0]
+    target = os.path.join(folder, "%s-%s-py%d%d" % (stem, sha256(requirements)[:12], *sys.version_info[:2]))
+    os.makedirs(folder, exist_ok=True)
+    with locked(target + ".lock"):
+        if not os.path.isdir(target):
+            scratch = tempfile.mkdtemp(dir=folder)
+            _install(requirements, scratch, "--target", scratch)
+            publish(scratch, target)
+    return target
+
+
 def _make(target: str, python: str, requirements: str) -> None:
     venv.create(target, with_pip=False)
-    words = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--require-hashes", "-r", requirements]
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    _install(requirements, target, python=python)
+
+
+def _install(requirements: str, made: str, *more: str, python: str = "") -> None:
+    """Run pip; what was `made` so far is removed where it fails."""
+    words = [
+        sys.executable,
+        "-m",
+        "pip",
+        *(["--python", python] if python else []),
+        "install",
+        "-q",
+        "--no-deps",
+        "--require-hashes",
+    ]
+    done = subprocess.run([*words, *more, "-r", requirements], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
-        shutil.rmtree(target)
+        shutil.rmtree(made)
         raise SystemExit(
             "error: %s could not be installed (%s)\n  next  give this machine access to a package registry"
             % (requirements, done.stdout.strip().split("\n")[-1])

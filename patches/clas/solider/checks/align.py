@@ -10,131 +10,97 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 import reference_set
-from ppcls.utils import convert_solider
 
-from proving import seeding
+from proving import case
 from proving.record import Recorder, arguments
 from proving.static_proof import prepare_environment
 
 LEARNING_RATE = 0.01
 
 
-def forward(recorder, one, dtype):
-    """Record all outputs; returns {stem of the keys: {name: array}}."""
-    golden, end = (one.golden, "") if dtype == "float32" else (one.float64, ".f64")
-    runs = {}
-    for key, value in reference_set.run_forward(one, dtype):
-        stem, _, name = key.rpartition(".")
-        runs.setdefault(stem, {})[name] = value
-        if key not in golden:
-            continue
-        got, want = seeding.samples(golden, key, value)
-        recorder.add("forward", "%s.%s%s" % (one.name, key, end), got, want)
-        if not end and key + "__stats" in golden:
-            got, want = seeding.stored_statistics(golden, key, value)
-            recorder.add("forward", "%s.%s.statistics" % (one.name, key), got, want)
-    return runs
+class Case(case.Case):
+    def __init__(self, recorder, one, dtype):
+        super().__init__(recorder, one, dtype, one.short)
 
+    def forward(self):
+        """Compare all outputs; returns {stem of the keys: {name: array}}."""
+        runs = {}
+        for key, value in reference_set.run_forward(self.reference, self.dtype):
+            stem, _, name = key.rpartition(".")
+            runs.setdefault(stem, {})[name] = value
+            self.compare("forward", key, value)
+        return runs
 
-def training_input(one, runs):
-    """(image size, semantic weight) of the training run: a set does not name them, so those whose first loss is nearest."""
-    gaps = []
-    for size, weight, stem in reference_set.forward_keys(one):
-        loss = sum(
-            np.square(value - one.array("input:solider:target:" + name, value.shape)).mean(dtype=np.float64)
-            for name, value in runs[stem].items()
-            if name.startswith(("global", "out"))
-        )
-        gaps.append((abs(loss - float(one.golden["train.loss"][0])), size, weight))
-    return min(gaps)[1:]
+    def target(self, name, shape):
+        return self.reference.seeded("input:solider:target:" + name, shape)
 
+    def training_input(self, runs):
+        """(image size, semantic weight) of the training run: what the manifest says, else of the run whose first loss it is."""
+        named, gaps, want = self.reference.manifest.get("train"), [], float(self.stored("train.loss").reshape(-1)[0])
+        if named:
+            return tuple(named["size"]), named["semantic_weight"]
+        for size, weight, stem in self.reference.runs():
+            parts = {name: value for name, value in runs[stem].items() if name.startswith(("global", "out"))}
+            loss = sum(np.square(value - self.target(name, value.shape)).mean(dtype=np.float64) for name, value in parts.items())
+            gaps.append((abs(loss - want), size, weight))
+        gap, size, weight = min(gaps)
+        if gap > 1e-3 * abs(want):
+            raise SystemExit(
+                "%s: no run of the set has the first loss of its training\n"
+                '  next  say "train": {"size": [H, W], "semantic_weight": W} in its manifest' % self.reference.name
+            )
+        return size, weight
 
-def targets(one, result):
-    shapes = {"global": result["logits"].shape}
-    shapes.update({"out%d" % i: stage.shape for i, stage in enumerate(result["stages"])})
-    dtype = result["logits"].numpy().dtype
-    return {
-        name: paddle.to_tensor(one.array("input:solider:target:" + name, shape).astype(dtype)) for name, shape in shapes.items()
-    }
+    def vectors(self, stage, stem, values):
+        """Norms and dot products with the probes, in the layout and the order of the reference; returns the norms."""
+        self.vector(stage, stem + "_l2", values, case.norm)
+        self.vector(stage, stem + "_probe_dot", values, self.probe)
+        return self.numbers(values, case.norm)
 
+    def train(self, size, weight, prefix=""):
+        """As many steps as the set holds, at this image size and semantic weight; its keys begin with `prefix`."""
+        steps = self.length(prefix + "sgd.loss_seq") or self.length(prefix + "train.loss")
+        if not steps:
+            return
+        model, found = self.reference.model(size, self.dtype), {}
+        x = paddle.to_tensor(self.reference.image(size).astype(self.dtype))
+        wanted = {
+            name: paddle.to_tensor(self.target(name, v.shape).astype(v.dtype))
+            for name, v in reference_set.outputs(model(x, weight)).items()
+        }
 
-def loss_of(result, wanted):
-    loss = F.mse_loss(result["logits"], wanted["global"])
-    for i, stage in enumerate(result["stages"]):
-        loss = loss + F.mse_loss(stage, wanted["out%d" % i])
-    return loss
+        def loss():
+            result = model(x, weight)
+            parts = [result["logits"], *result["stages"]]
+            return sum(F.mse_loss(part, target) for part, target in zip(parts, wanted.values()))
 
+        losses = case.descend(model, loss, LEARNING_RATE, steps, lambda: found.update(case.gradients(model)), finish=True)
+        gradients = self.reference.layout.back(found)
+        self.series("loss", prefix + "train.loss", losses[:1])
+        norms, key = self.vectors("backward", prefix + "train.grad", gradients), prefix + "train.grad_l2"
+        if self.holds(key):
+            # each norm by itself: a small gradient must not hide behind a large one
+            floor = np.maximum(self.stored(key), 1e-3 * self.stored(key).max())
+            self.made("backward", key + ".each", norms / floor, self.stored(key) / floor)
+        if not self.double:
+            exists = [gradients[name] is not None for name in self.reference.order]
+            self.compare("backward", prefix + "train.grad_exists", np.array(exists, np.uint8))
+        self.series("optimizer", prefix + "sgd.loss_seq", losses)
+        values = {name: value.numpy() for name, value in model.state_dict().items()}
+        self.vectors("optimizer", prefix + "sgd.param", self.reference.layout.back(values))
 
-def vectors(one, values):
-    """(norms, dot products with the probes), in the layout and the order of the reference."""
-    norms, dots = [], []
-    for name in one.manifest["param_order"]:
-        ours, layout = convert_solider.find_rule(name)
-        value = values[ours]
-        if value is None:
-            norms.append(0.0)
-            dots.append(0.0)
-            continue
-        value = reference_set.UNDO[layout](value).astype(np.float64)
-        norms.append(np.sqrt(np.square(value).sum()))
-        dots.append((value * one.array("probe:" + name, value.shape)).sum())
-    return np.array(norms), np.array(dots)
-
-
-def train(recorder, one, dtype, size, weight, golden, prefix):
-    """Five steps at this image size and semantic weight, against `golden`, whose keys begin with `prefix`."""
-    end = "" if dtype == "float32" else ".f64"
-    tail = "" if dtype == "float32" else "__f64"
-    model = one.model(size, dtype)
-    x = paddle.to_tensor(one.image(size).astype(dtype))
-    wanted = targets(one, model(x, weight))
-    optimizer = paddle.optimizer.SGD(LEARNING_RATE, parameters=model.parameters())
-    losses = []
-    for step in range(5):
-        loss = loss_of(model(x, weight), wanted)
-        loss.backward()
-        losses.append(float(loss))
-        if step == 0:
-            gradients = {name: None if p.grad is None else p.grad.numpy() for name, p in model.named_parameters()}
-        optimizer.step()
-        optimizer.clear_grad()
-
-    def add(stage, key, got):
-        want = golden[prefix + key + tail]
-        recorder.add(stage, "%s.%s%s%s" % (one.name, prefix, key, end), np.asarray(got, want.dtype), want)
-
-    add("loss", "train.loss", losses[:1])
-    norms, dots = vectors(one, gradients)
-    add("backward", "train.grad_l2", norms)
-    add("backward", "train.grad_probe_dot", dots)
-    # each norm by itself: a small gradient must not hide behind a large one
-    want = golden[prefix + "train.grad_l2" + tail]
-    floor = np.maximum(want, 1e-3 * want.max())
-    key = "%s.%strain.grad_l2.each%s" % (one.name, prefix, end)
-    recorder.add("backward", key, (norms / floor).astype(want.dtype), want / floor)
-    if not end:
-        exists = [gradients[convert_solider.find_rule(name)[0]] is not None for name in one.manifest["param_order"]]
-        key = prefix + "train.grad_exists"
-        recorder.add("backward", "%s.%s" % (one.name, key), np.array(exists, np.uint8), golden[key])
-    add("optimizer", "sgd.loss_seq", losses)
-    norms, dots = vectors(one, {name: p.numpy() for name, p in model.named_parameters()})
-    add("optimizer", "sgd.param_l2", norms)
-    add("optimizer", "sgd.param_probe_dot", dots)
-
-
-def static(recorder, one):
-    """The whole-graph static program on the largest image, with the semantic weight as an input of the program."""
-    prepare_environment("ast")
-    size, weight, stem = list(reference_set.forward_keys(one))[-1]
-    spec = [paddle.static.InputSpec([None, 3] + list(size), "float32"), paddle.static.InputSpec([None], "float32")]
-    model = one.model(size)
-    paddle.jit.to_static(model, input_spec=spec, full_graph=True)
-    with paddle.no_grad():
-        result = model(paddle.to_tensor(one.image(size)), paddle.to_tensor(np.array([weight], "float32")))
-    model.forward.rollback()
-    for name, value in reference_set.outputs(result).items():
-        got, want = seeding.samples(one.golden, "%s.%s" % (stem, name), value)
-        recorder.add("static", "%s.static.%s.%s" % (one.name, stem, name), got, want)
+    def static(self):
+        """The whole-graph static program on the last image size, with the semantic weight as an input of the program."""
+        prepare_environment("ast")
+        size, weight, stem = list(self.reference.runs())[-1]
+        spec = [paddle.static.InputSpec([None, 3] + list(size), "float32"), paddle.static.InputSpec([None], "float32")]
+        model, x = self.reference.model(size), self.reference.image(size)
+        paddle.jit.to_static(model, input_spec=spec, full_graph=True)
+        with paddle.no_grad():
+            result = model(paddle.to_tensor(x), paddle.to_tensor(np.full(len(x), weight, "float32")))
+        model.forward.rollback()
+        for name, value in reference_set.outputs(result).items():
+            self.compare("static", "%s.%s" % (stem, name), value, pair="static.%s.%s" % (stem, name))
 
 
 def main():
@@ -147,21 +113,24 @@ def main():
     )
     recorder = Recorder(args.out)
     for one in reference_set.find(args.reference, args.sizes):
-        if args.part == "trainings":
-            for size, weight, stem in reference_set.forward_keys(one):
-                if stem + ".train.loss" in one.training:
-                    for dtype in args.dtypes:
-                        train(recorder, one, dtype, size, weight, one.training, stem + ".")
-        else:
-            model = one.model(one.image_sizes()[0])
+        if args.part == "outputs":
+            model = one.model(tuple(one.inputs[0]["shape"][2:]))
             index = model.layers[0].blocks[0].attn.relative_position_index
-            recorder.add("forward", one.name + ".relative_position_index", index, one.golden["buffer.relative_position_index"])
-            for dtype in args.dtypes:
-                runs = forward(recorder, one, dtype)
-                if "train.loss" in one.golden:
-                    train(recorder, one, dtype, *training_input(one, runs), one.golden, "")
-            if one.size == args.sizes[0] and "float32" in args.dtypes:
-                static(recorder, one)
+            Case(recorder, one, "float32").compare(
+                "forward", "buffer.relative_position_index", index, pair="relative_position_index"
+            )
+        for dtype in args.dtypes:
+            case = Case(recorder, one, dtype)
+            if args.part == "trainings":
+                for size, weight, stem in one.runs(".train.loss"):
+                    case.train(size, weight, stem + ".")
+            else:
+                runs = case.forward()
+                if case.length("train.loss"):
+                    case.train(*case.training_input(runs))
+                if dtype == "float32" and one.size == args.sizes[0]:
+                    case.static()
+            case.close()
         one.forget()
     recorder.write()
 

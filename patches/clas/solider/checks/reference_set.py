@@ -1,6 +1,5 @@
 """A stored run of the reference, and our model with its weights. The weights go through the converter that the change ships."""
 
-import glob
 import json
 import os
 import re
@@ -10,72 +9,68 @@ import paddle
 from ppcls.arch import backbone
 from ppcls.utils import convert_solider
 
-from proving import seeding
+from proving.reference import ReferenceSet, find_sets
+from proving.training import cast
+from proving.weights import Layout, assign
 
 SIZES = ("tiny", "small", "base")
-# What undoes convert_solider.LAYOUTS, for gradients.
-UNDO = {"same": lambda x: x, "linear": lambda x: x.T}
+PREFIX = "solider_swin_"
+RUN = re.compile(r"sw([\d.]+)\.(\d+)x(\d+)")
 
 
 def find(directory, sizes=SIZES):
     """All sets of these sizes in the directory."""
-    pattern = os.path.join(directory, "solider_swin_*.manifest.json")
-    sets = [ReferenceSet(path) for path in sorted(glob.glob(pattern))]
+    sets = [Solider(directory, name) for name in find_sets(directory, PREFIX)]
     sets = [one for one in sets if one.size in sizes]
     if not sets:
-        raise SystemExit("no set of %s in %s: pass --reference DIR with solider_swin_*.manifest.json" % (list(sizes), directory))
+        raise SystemExit("no set of %s in %s: pass --reference DIR with %s*.manifest.json" % (list(sizes), directory, PREFIX))
     return sets
 
 
-class ReferenceSet:
-    """One manifest with its tensors.
+class Solider(ReferenceSet):
+    """A set of one size, and our models for it.
 
-    name: "tiny", "tiny_odd", ...; size: "tiny", "small" or "base".
-    golden: float32 outputs and one training run; float64: outputs in float64; training: the training runs at the other image
-    sizes and semantic weights. The last two are empty if the set has none.
-    precision: for each output how far float32 is from float64 inside the reference.
+    short: "tiny", "tiny_odd", ...; size: "tiny", "small" or "base". precision: for each output how far float32 is from float64 inside
+    the reference, empty where the set does not say.
     """
 
-    def __init__(self, manifest_path):
-        stem = manifest_path[: -len(".manifest.json")]
-        self.name = os.path.basename(stem)[len("solider_swin_") :]
-        self.manifest = seeding.read_manifest(manifest_path)
+    def __init__(self, directory, name):
+        super().__init__(directory, name)
+        self.short = name[len(PREFIX) :]
         self.size = re.fullmatch(r"swin_(\w+)_patch4_window7_224", self.manifest["model"]).group(1)
         self.arch = "SwinTransformer_%s_patch4_window7_224_SOLIDER" % self.size
-        self.golden = dict(np.load(stem + ".npz"))
-        more = [os.path.join(os.path.dirname(stem), "%s_%s.npz" % (kind, self.name)) for kind in ("float64", "training")]
-        self.float64, self.training = (dict(np.load(path)) if os.path.isfile(path) else {} for path in more)
-        with open(stem + ".precision.json") as stream:
-            self.precision = json.load(stream)
-        self._state = None
-        self._models = {}
-        self._arrays = {}
-
-    def array(self, name, shape):
-        """A seeded input, target or probe, float32."""
-        key = (name, tuple(shape))
-        if key not in self._arrays:
-            self._arrays[key] = seeding.seeded(name, shape, "input", seeding.seed_prefix(self.manifest))
-        return self._arrays[key]
+        places = (os.path.join(directory, name + ".precision.json"), os.path.join(directory, name, "precision.json"))
+        self.precision = {}
+        for path in filter(os.path.isfile, places):
+            with open(path) as stream:
+                self.precision = json.load(stream)
+        self.forget()
 
     def image(self, size):
-        """The input of that size, (1, 3, H, W)."""
-        return self.array("input:solider:x:%dx%d" % tuple(size), (1, 3) + tuple(size))
+        """The input of that size, (N, 3, H, W), with as many images as the set's run had."""
+        shapes = [entry["shape"] for entry in self.inputs if tuple(entry["shape"][2:]) == tuple(size)]
+        count = shapes[0][0] if shapes else self.inputs[0]["shape"][0]
+        return self.seeded("input:solider:x:%dx%d" % tuple(size), (count, 3) + tuple(size))
 
-    def image_sizes(self):
-        return [tuple(entry["shape"][2:]) for entry in self.manifest["inputs"]]
+    def runs(self, end=".global"):
+        """(image size, semantic weight, stem of the keys) of every run of which the set holds a key with that end."""
+        for key in self.keys("sw"):
+            found = RUN.match(key)
+            if found and key == found.group(0) + end:
+                weight, height, width = found.groups()
+                yield (int(height), int(width)), float(weight), found.group(0)
 
     def size_of(self, key):
         """The image size of an output that is stored under `key`, by the shape of its first map."""
-        height, width = self.golden[key + ".out0__shape"][2:]
-        return next(s for s in self.image_sizes() if (-(-s[0] // 4), -(-s[1] // 4)) == (height, width))
+        sizes = [tuple(entry["shape"][2:]) for entry in self.inputs]
+        return next(s for s in sizes if (-(-s[0] // 4), -(-s[1] // 4)) == self.shape(key + ".out0")[2:])
 
-    def checkpoint(self):
-        """The state dict as the reference would save it."""
-        index = self.golden["buffer.relative_position_index"]
-        state = {entry["name"]: index for entry in seeding.entries(self.manifest) if entry["kind"] == "const"}
-        state.update(seeding.parameters(self.manifest))
-        return {"teacher": {"backbone." + name: value for name, value in state.items()}}
+    def convert(self, state):
+        """Tensors of the reference to ours, as a training checkpoint would bring them."""
+        index = self.arrays["buffer.relative_position_index"]
+        state = {**{entry["name"]: index for entry in self.entries if entry["kind"] == "const"}, **state}
+        checkpoint = {"teacher": {"backbone." + name: value for name, value in state.items()}}
+        return convert_solider.convert(convert_solider.select_backbone(checkpoint)[0], self._target)
 
     def model(self, image_size, dtype="float32", semantic=True):
         """Our model in eval mode with the weights of the set. It gives the global feature and the stages."""
@@ -85,27 +80,26 @@ class ReferenceSet:
                 img_size=image_size, class_num=0, return_stages=True, semantic_weight=0.0 if semantic else None
             )
             if dtype != "float32":
-                _cast(self._models[key], dtype)
+                cast(self._models[key], dtype)
         model = self._models[key]
         if self._state is None:
-            target = {name: value.numpy() for name, value in model.state_dict().items()}
-            state, _ = convert_solider.select_backbone(self.checkpoint())
-            self._state = convert_solider.convert(state, target)
-        for name, value in model.state_dict().items():
-            value.set_value(self._state[name].astype(value.numpy().dtype))
+            self._target = {name: value.numpy() for name, value in model.state_dict().items()}
+            self._state = self.convert(self.weights())
+        own = model.state_dict()
+        assign(model, {name: self._state[name] for name in own} if not semantic else self._state)
         model.eval()
         return model
 
+    @property
+    def layout(self):
+        """Where the elements of the reference's tensors stand in ours; after a model was made."""
+        if self._layout is None:
+            self._layout = Layout(self.entries, self.convert)
+        return self._layout
+
     def forget(self):
-        """Free the models and the arrays."""
-        self._models, self._arrays, self._state = {}, {}, None
-
-
-def _cast(model, dtype):
-    model.to(dtype=dtype)
-    for layer in model.sublayers():  # `to` takes the indices along
-        if "relative_position_index" in layer._buffers:
-            layer._buffers["relative_position_index"] = layer._buffers["relative_position_index"].astype("int64")
+        """Free the models and what belongs to them."""
+        self._models, self._state, self._target, self._layout = {}, None, None, None
 
 
 def outputs(result):
@@ -115,37 +109,30 @@ def outputs(result):
     return found
 
 
-def forward_keys(one):
-    """(image size, semantic weight, stem of the keys) for every plain forward run of the set."""
-    for size in one.image_sizes():
-        for weight in one.manifest["semantic_weights"]:
-            yield size, weight, "sw%s.%dx%d" % (weight, size[0], size[1])
-
-
 def run_forward(one, dtype="float32"):
     """Yields (key, array) for every output of the set: each size and semantic weight, weights by image, no semantic layers."""
     with paddle.no_grad():
-        for size in one.image_sizes():
-            model = one.model(size, dtype)
-            x = paddle.to_tensor(one.image(size).astype(dtype))
-            for other, weight, stem in forward_keys(one):
-                if other == size:
-                    features = {}
-                    hooks = _watch(model, features)
-                    result = outputs(model(x, weight))
-                    for hook in hooks:
-                        hook.remove()
-                    for name, value in list(result.items()) + list(features.items()):
-                        if "%s.%s" % (stem, name) in one.golden:
-                            yield "%s.%s" % (stem, name), value
+        for size, weight, stem in one.runs():
+            model, features = one.model(size, dtype), {}
+            hooks = _watch(model, features)
+            result = outputs(model(paddle.to_tensor(one.image(size).astype(dtype)), weight))
+            for hook in hooks:
+                hook.remove()
+            for name, value in {**result, **features}.items():
+                if one.holds("%s.%s" % (stem, name)):
+                    yield "%s.%s" % (stem, name), value
         for stem, semantic in (("explicit", True), ("nosem", False)):
-            if stem + ".global" not in one.golden:
+            if not one.holds(stem + ".global"):
                 continue
-            size = one.size_of(stem)
-            model = one.model(size, dtype, semantic)
-            x = paddle.to_tensor(one.array("input:solider:x:explicit", (2, 3) + size).astype(dtype))
-            weights = paddle.to_tensor(np.array([0.1, 0.7], dtype)) if semantic else None
-            for name, value in outputs(model(x, weights)).items():
+            size, count = one.size_of(stem), one.shape(stem + ".global")[0]
+            weights = np.array(one.manifest.get("explicit_weights", [0.1, 0.7]), dtype)
+            if semantic and len(weights) != count:
+                raise SystemExit(
+                    "%s: %d images, but %d weights; name them as explicit_weights in its manifest" % (one.name, count, len(weights))
+                )
+            x = paddle.to_tensor(one.seeded("input:solider:x:explicit", (count, 3) + size).astype(dtype))
+            result = one.model(size, dtype, semantic)(x, paddle.to_tensor(weights) if semantic else None)
+            for name, value in outputs(result).items():
                 yield "%s.%s" % (stem, name), value
 
 

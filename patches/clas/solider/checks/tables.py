@@ -15,6 +15,8 @@ import re
 import numpy as np
 from safetensors.numpy import load_file
 
+from proving.reference import ReferenceSet, stored_key
+
 NAMES = {
     "forward": "outputs",
     "loss": "loss",
@@ -39,19 +41,16 @@ def control(reference, key, cache):
     """Largest distance of float32 to float64 inside the reference, by absolute value and by the largest value, or None."""
     name, _, rest = key.partition(".")
     if name not in cache:
-        stem = os.path.join(reference, "solider_swin_" + name)
-        with open(stem + ".precision.json") as stream:
-            cache[name] = dict(np.load(stem + ".npz")), json.load(stream)
-        training = os.path.join(reference, "training_%s.npz" % name)
-        if os.path.isfile(training):
-            cache[name][0].update(np.load(training))
-    golden, precision = cache[name]
+        cache[name] = ReferenceSet(reference, "solider_swin_" + name)
+        with open(os.path.join(reference, "solider_swin_%s.precision.json" % name)) as stream:
+            cache[name].precision = json.load(stream)
+    one = cache[name]
     rest = rest[len("static.") :] if rest.startswith("static.") else rest
-    if rest + "__f64" in golden:
-        single, double = golden[rest].astype(np.float64), golden[rest + "__f64"]
+    if one.holds(rest) and one.holds(rest, "float64") and rest + "__stride" not in one.arrays:
+        single, double = one.arrays[rest].astype(np.float64), one.arrays[stored_key(rest, "float64")]
         return np.abs(single - double).max(), np.abs(single - double).max() / np.abs(double).max()
-    if "max_abs_diff" in precision.get(rest, {}):
-        return precision[rest]["max_abs_diff"], precision[rest]["max_abs_diff"] / precision[rest]["abs_max"]
+    if "max_abs_diff" in one.precision.get(rest, {}):
+        return one.precision[rest]["max_abs_diff"], one.precision[rest]["max_abs_diff"] / one.precision[rest]["abs_max"]
     return None
 
 

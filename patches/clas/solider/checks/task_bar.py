@@ -15,6 +15,7 @@ import reference_set
 
 from proving import seeding
 from proving.record import arguments, write_metrics
+from proving.reference import stored_key
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUTPUTS = ("global", "out0", "out1", "out2", "out3")
@@ -31,9 +32,10 @@ def measure(one):
         name = key.rpartition(".")[2]
         if name not in worst:
             continue
-        got, want = seeding.samples(one.golden, key, value)
+        got, want = seeding.samples(one.arrays, key, value)
         gap, scale = np.abs(got.astype(np.float64) - want), np.abs(want).max()
-        row = [scale, gap.max(), gap.mean(), gap.max() / scale, one.precision[key]["max_abs_diff"], control_mean(one, key)]
+        control = one.precision.get(key, {}).get("max_abs_diff", np.nan), control_mean(one, key)
+        row = [scale, gap.max(), gap.mean(), gap.max() / scale, *control]
         worst[name] = np.maximum(worst[name], row)
         rows[key] = row
     return worst, rows
@@ -45,12 +47,11 @@ def line(name, output, row):
 
 def control_mean(one, key):
     """Mean distance of the stored float32 output to float64, where both sets keep the same elements."""
-    if key not in one.float64:
+    if not one.holds(key, "float64"):
         return np.nan
-    step32, step64 = (int(golden.get(key + "__stride", 1)) for golden in (one.golden, one.float64))
-    common = np.lcm(step32, step64)
-    single = one.golden[key].reshape(-1)[:: common // step32]
-    double = one.float64[key].reshape(-1)[:: common // step64]
+    keys = (key, stored_key(key, "float64"))
+    steps = [int(one.arrays.get(name + "__stride", 1)) for name in keys]
+    single, double = (one.arrays[name].reshape(-1)[:: np.lcm(*steps) // step] for name, step in zip(keys, steps))
     return np.abs(single.astype(np.float64) - double).mean()
 
 
@@ -61,12 +62,12 @@ def main():
     for one in reference_set.find(reference):
         worst, rows = measure(one)
         one.forget()
-        metrics["mean_abs." + one.name] = max(row[2] for row in worst.values())
-        metrics["global_max_abs." + one.name] = worst["global"][1]
-        metrics["max_abs." + one.name] = max(row[1] for row in worst.values())
-        metrics["reference_float32_max_abs." + one.name] = max(row[4] for row in worst.values())
-        table += "".join(line(one.name, name, row) for name, row in worst.items())
-        full += "".join(line(one.name, key, row) for key, row in rows.items())
+        metrics["mean_abs." + one.short] = max(row[2] for row in worst.values())
+        metrics["global_max_abs." + one.short] = worst["global"][1]
+        metrics["max_abs." + one.short] = max(row[1] for row in worst.values())
+        metrics["reference_float32_max_abs." + one.short] = max(row[4] for row in worst.values())
+        table += "".join(line(one.short, name, row) for name, row in worst.items())
+        full += "".join(line(one.short, key, row) for key, row in rows.items())
     with open(os.path.join(args.out, "outputs.md"), "w") as stream:
         stream.write(full)
     with open(os.path.join(args.out, "table.md"), "w") as stream:

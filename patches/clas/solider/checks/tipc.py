@@ -21,52 +21,25 @@ files must exist and the prediction must name five classes.
 """
 
 import os
-import re
-import shutil
-import stat
-import subprocess
-import sys
-import tarfile
 
 import cv2
 import numpy as np
 from skimage import data
 
 from proving.record import arguments, write_metrics
+from proving.tipc import Sandbox
 
 MODEL = "SwinTransformer_tiny_patch4_window7_224_SOLIDER"
 CONFIG = "test_tipc/configs/SwinTransformer/%s_train_infer_python.txt" % MODEL
-MODE = "lite_train_lite_infer"
 NEEDED = ("ppcls", "tools", "deploy", "test_tipc", "setup.py", "requirements.txt", "README_ch.md")
 ARCHIVE = "whole_chain_little_train"
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
 TRAIN, VAL = 8, 4
 RUN = "norm_train_gpus_-1_autocast_null_nodes_1"
 
-PYTHON = """#!/bin/bash
-if [ "$1" = setup.py ]; then echo "setup.py: the environment is locked"; exit 0; fi
-exec %s "$@"
-"""
-PIP = """#!/bin/bash
-echo "pip $*: the environment is locked"
-"""
-WGET = """#!/bin/bash
-for word in "$@"; do
-    case "$word" in http*) exec cp -n "%s/$(basename "$word")" .;; esac
-done
-exit 1
-"""
 
-
-def program(path, text):
-    with open(path, "w") as stream:
-        stream.write(text)
-    os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)
-
-
-def make_archive(folder):
+def archive(top):
     """The little data set: pictures, train.txt and val.txt."""
-    top = os.path.join(folder, ARCHIVE)
     rng = np.random.RandomState(0)
     for part, count in (("train", TRAIN), ("val", VAL)):
         os.makedirs(os.path.join(top, part))
@@ -80,87 +53,44 @@ def make_archive(folder):
             lines.append("%s %d\n" % (name, label))
         with open(os.path.join(top, part + ".txt"), "w") as stream:
             stream.writelines(lines)
-    with tarfile.open(os.path.join(folder, ARCHIVE + ".tar"), "w") as archive:
-        archive.add(top, ARCHIVE)
+    return top
 
 
-def replace_lines(path, changes):
-    with open(path) as stream:
-        lines = stream.read().split("\n")
-    for old, new in changes.items():
-        if old not in lines:
-            raise SystemExit("%s has no line %r" % (path, old))
-        lines[lines.index(old)] = new
-    with open(path, "w") as stream:
-        stream.write("\n".join(lines))
+def run(args):
+    """The scripts in a copy of the work tree."""
+    box = Sandbox(args.out, NEEDED, CONFIG)
+    os.makedirs(os.path.join(box.tree, "dataset"))
+    box.serve(ARCHIVE + ".tar", archive(os.path.join(box.out, "data", ARCHIVE)))
+    box.set_keys(
+        {"norm_export": "{} -o Global.device=cpu", "gpu_list": "-1", "-o Global.device": "cpu", "-o Global.use_gpu": "False"}
+    )
+    site = os.path.join(box.out, "site")
+    os.makedirs(os.path.join(site, "paddleclas"))
+    os.symlink(os.path.join(box.tree, "deploy"), os.path.join(site, "paddleclas", "deploy"))
+    os.makedirs(os.path.join(box.output, RUN))
+    os.symlink(".", os.path.join(box.output, RUN, MODEL))
+    box.run(path=[site])
+    return box
 
 
 def main():
     args = arguments()
-    tree, folder, programs = (os.path.join(os.path.abspath(args.out), name) for name in ("tree", "data", "bin"))
-    os.makedirs(programs)
-    os.makedirs(os.path.join(tree, "dataset"))
-    missing = [name for name in NEEDED if not os.path.exists(name)]
-    if missing:
-        raise SystemExit("%s not in this tree: TIPC needs the fork base" % ", ".join(missing))
-    for name in NEEDED:
-        if os.path.isdir(name):  # symlinks stay what they are: some of them point at a README that another suite has
-            shutil.copytree(name, os.path.join(tree, name), symlinks=True)
-        else:
-            shutil.copy(name, os.path.join(tree, name))
-    make_archive(folder)
-    for name in ("python", "python3", "python3.7"):
-        program(os.path.join(programs, name), PYTHON % sys.executable)
-    for name in ("pip", "pip3"):
-        program(os.path.join(programs, name), PIP)
-    program(os.path.join(programs, "wget"), WGET % folder)
-    export = "norm_export:tools/export_model.py -c ppcls/configs/ImageNet/SwinTransformer/%s.yaml" % MODEL
-    replace_lines(
-        os.path.join(tree, CONFIG),
-        {
-            export: export + " -o Global.device=cpu",
-            "gpu_list:0|0,1": "gpu_list:-1",
-            "-o Global.device:gpu": "-o Global.device:cpu",
-            "-o Global.use_gpu:True|False": "-o Global.use_gpu:False",
-        },
-    )
-
-    site = os.path.join(os.path.abspath(args.out), "site")
-    os.makedirs(os.path.join(site, "paddleclas"))
-    os.symlink(os.path.join(tree, "deploy"), os.path.join(site, "paddleclas", "deploy"))
-    output = os.path.join(tree, "test_tipc", "output", MODEL, MODE)
-    os.makedirs(os.path.join(output, RUN))
-    os.symlink(".", os.path.join(output, RUN, MODEL))
-    path = os.pathsep.join([tree, site])
-    env = dict(os.environ, PATH=programs + os.pathsep + os.environ["PATH"], PYTHONPATH=path)
-    with open(os.path.join(args.out, "tipc.log"), "w") as log:
-        for script in ("prepare.sh", "test_train_inference_python.sh"):
-            subprocess.run(["bash", "test_tipc/" + script, CONFIG, MODE], cwd=tree, env=env, stdout=log, stderr=log, check=False)
-
-    with open(os.path.join(output, "results_python.log")) as stream:
-        steps = stream.read().strip().split("\n")
-    for step in steps:
-        print(re.sub(r"\x1b\[[0-9;]*m", "", step).replace(tree, "."))
-    shutil.copy(os.path.join(output, RUN + "_export.log"), args.out)
-    with open(os.path.join(output, RUN + ".log")) as stream:
-        losses = [float(v) for v in re.findall(r"\[Train\].*?loss: ([-\w.]+)", stream.read())]
-    exported = os.path.join(output, RUN)
-    predictions = [name for name in os.listdir(output) if name.startswith("python_infer_cpu")]
-    with open(os.path.join(output, predictions[0])) as stream:
-        found = re.search(r"class id\(s\): \[([\d, ]+)\]", stream.read())
+    box = run(args)
+    steps, losses = box.steps(), box.numbers(r"\[Train\].*?loss: ([-\w.]+)", RUN + ".log")
+    classes = box.found(r"class id\(s\): \[([\d, ]+)\]")
+    exported = os.listdir(os.path.join(box.output, RUN))
     write_metrics(
         args.out,
         {
             "steps": len(steps),
-            "failed_steps": sum("Run successfully" not in step for step in steps),
+            "failed_steps": len(steps) - sum(steps.values()),
             "finite_losses": int(len(losses) > 0 and np.isfinite(losses).all()),
-            "exported_files": sum(name in os.listdir(exported) for name in ("inference.pdmodel", "inference.pdiparams")),
-            "predicted_classes": len(found.group(1).split(",")) if found else 0,
+            "exported_files": sum(name in exported for name in ("inference.pdmodel", "inference.pdiparams")),
+            "predicted_classes": len(classes[0].split(",")) if classes else 0,
         },
         curves={"loss": losses},
     )
-    shutil.rmtree(tree)
-    shutil.rmtree(folder)
+    box.close()
 
 
 if __name__ == "__main__":

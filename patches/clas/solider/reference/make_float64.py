@@ -1,9 +1,9 @@
-"""Make float64_*.npz, solider_swin_tiny_odd.* and noise.json with the original PyTorch code. Not run by any check.
+"""Make *.float64.npz, solider_swin_tiny_odd.* and noise.json with the original PyTorch code. Not run by any check.
 
     PYTHONPATH=ci <python with torch 2.13 and numpy> patches/clas/solider/reference/make_float64.py \
         --solider <checkout of tinyvision/SOLIDER at b8779cc5> --reference patches/clas/solider/reference --out DIR
 
-float64_<set>.npz: outputs of the reference in float64, for every float32 output of the set.
+<set>.float64.npz: outputs of the reference in float64, for every float32 output of the set.
 solider_swin_tiny_odd.*: a set of the same structure for images that no stride divides.
 noise.json: what float32 is worth here. For every output the distance of the stored float32 tensor to the same code run again
 with this build of PyTorch (rerun), and to float64.
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from proving import seeding
+from proving.tree import on_path
 
 ODD_SIZES = [(97, 61), (150, 226)]
 SAMPLES = {"float32": 1024, "float64": 256}
@@ -31,7 +32,7 @@ def load_reference(directory):
     sys.modules.update({"mmcv": types.ModuleType("mmcv"), "mmcv.runner": runner})
     sys.modules.setdefault("cv2", types.ModuleType("cv2"))
     torch.Tensor.cuda = lambda tensor, *args, **kwargs: tensor
-    sys.path.insert(0, directory)
+    on_path(directory)
     import swin_transformer
 
     return swin_transformer
@@ -109,7 +110,7 @@ def main():
             outputs(reference, manifest, dtype, sizes, manifest["semantic_weights"], True)
             for dtype in (torch.float32, torch.float64)
         ]
-        np.savez_compressed(os.path.join(args.out, "float64_%s.npz" % name), **thinned(runs[1], SAMPLES["float64"]))
+        np.savez_compressed(os.path.join(args.out, "solider_swin_%s.float64.npz" % name), **thinned(runs[1], SAMPLES["float64"]))
         for key in runs[0]:
             gaps = [np.abs(np.subtract(*seeding.samples(golden, key, run[key].astype(np.float64)))) for run in runs]
             noise["%s.%s" % (name, key)] = {
@@ -127,7 +128,7 @@ def main():
     stem = os.path.join(args.out, "solider_swin_tiny_odd")
     index = np.load(os.path.join(args.reference, "solider_swin_tiny.npz"))["buffer.relative_position_index"]
     np.savez_compressed(stem + ".npz", **{"buffer.relative_position_index": index}, **thinned(runs[0], SAMPLES["float32"]))
-    np.savez_compressed(os.path.join(args.out, "float64_tiny_odd.npz"), **thinned(runs[1], SAMPLES["float64"]))
+    np.savez_compressed(os.path.join(args.out, "solider_swin_tiny_odd.float64.npz"), **thinned(runs[1], SAMPLES["float64"]))
     write_json(stem + ".manifest.json", manifest)
     write_json(
         stem + ".precision.json",

@@ -1,4 +1,4 @@
-"""Make training_*.npz with the original PyTorch code: five SGD steps at every image size and semantic weight. Not run by any check.
+"""Make *.training.npz with the original PyTorch code: five SGD steps at every image size and semantic weight. Not run by any check.
 
     PYTHONPATH=ci:patches/clas/solider/reference <python with torch 2.13 and numpy> patches/clas/solider/reference/make_training.py \
         --solider <checkout of tinyvision/SOLIDER at b8779cc5> --reference patches/clas/solider/reference --out DIR
@@ -90,7 +90,7 @@ def main():
                     gap = np.abs(np.subtract(value, golden[key], dtype=np.float64)).max() / max(1, np.abs(golden[key]).max())
                     print("%s.%s: repeats %s within %.1e of the largest value" % (name, where, key, gap))
                     assert gap < (1e-12 if key.endswith("__f64") else 1e-5), key
-        np.savez_compressed(os.path.join(args.out, "training_%s.npz" % name), **stored)
+        np.savez_compressed(os.path.join(args.out, "solider_swin_%s.training.npz" % name), **stored)
 
 
 if __name__ == "__main__":

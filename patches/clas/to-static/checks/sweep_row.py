@@ -15,10 +15,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from proving import rows, seeding, training
+from proving import rows, seeding, sweeps, training
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-BATCHES = 4  # distinct batches, used in turn
 
 
 def read_config(row):
@@ -74,12 +73,8 @@ def scale_rates(row, config):
     listed = config["Optimizer"] if isinstance(config["Optimizer"], list) else [{config["Optimizer"]["name"]: config["Optimizer"]}]
     for item in listed:
         for name, options in item.items():
-            scale = row["batch"] / float(usual * (8 if name.startswith("AdamW") else 4)) * row.get("lr_factor", 1)
-            for key in ("learning_rate", "warmup_start_lr", "eta_min", "end_lr"):
-                if options["lr"].get(key):
-                    options["lr"][key] = float(options["lr"][key]) * scale
-            if "values" in options["lr"]:
-                options["lr"]["values"] = [float(value) * scale for value in options["lr"]["values"]]
+            factor = sweeps.rate_factor(row, usual, 8 if name.startswith("AdamW") else 4)
+            sweeps.scale_rates(options["lr"], factor, ("learning_rate", "warmup_start_lr", "eta_min", "end_lr", "values"))
 
 
 def samples(row, config, index):
@@ -111,21 +106,19 @@ def collate(config, listed):
     return [np.stack(field) for field in zip(*listed)]
 
 
-def build_batches(row, config):
+def make_batch(row, config, index, dtype):
     import paddle
 
-    batches = []
-    for index in range(BATCHES):
-        random.seed(index)
-        np.random.seed(index)
-        pictures, labels = collate(config, samples(row, config, index))
-        real = labels.dtype.kind == "f" or row.get("regression")
-        labels = labels.astype(np.float32 if real else np.int64).reshape(row["batch"], -1)
-        if row.get("label_columns"):  # several targets a picture
-            columns = [(labels + c) % 10 for c in range(row["label_columns"])]
-            labels = np.concatenate(columns, 1)
-        batches.append([paddle.to_tensor(pictures.astype(np.float32)), paddle.to_tensor(labels)])
-    return batches
+    random.seed(index)
+    np.random.seed(index)
+    pictures, labels = collate(config, samples(row, config, index))
+    real = labels.dtype.kind == "f" or row.get("regression")
+    labels = labels.astype(np.float32 if real else np.int64).reshape(row["batch"], -1)
+    if row.get("label_columns"):  # several targets a picture
+        columns = [(labels + c) % 10 for c in range(row["label_columns"])]
+        labels = np.concatenate(columns, 1)
+    batch = [paddle.to_tensor(pictures.astype(np.float32)), paddle.to_tensor(labels)]
+    return [value.astype(dtype) if value.is_floating_point() else value for value in batch]
 
 
 def trainer_parts():
@@ -171,9 +164,23 @@ def plain_optimizer(config, epochs, step_each_epoch, models):
     return [optimizer], None
 
 
+def build_network(row, config, dtype):
+    import paddle
+    from ppcls.arch import build_model
+
+    use_arguments(row)
+    paddle.set_default_dtype(row.get("built", dtype))  # some models cannot be built in float64
+    model = build_model(config, "train")
+    paddle.set_default_dtype(dtype)
+    if dtype == "float64":
+        training.cast(model, dtype)  # some layers do not keep to the default
+    model.train()
+    return model
+
+
 def build(args):
     import paddle
-    from ppcls.arch import apply_to_static, build_model
+    from ppcls.arch import apply_to_static
     from ppcls.utils import logger
     from ppcls.utils.ema import ExponentialMovingAverage
 
@@ -182,14 +189,8 @@ def build(args):
     row = rows.read_row(os.path.join(HERE, os.pardir, "models.toml"), args.row)
     dtype = args.dtype or row.get("dtype", "float32")
     config = read_config(row)
-    use_arguments(row)
-    paddle.set_default_dtype(row.get("built", dtype))  # some models cannot be built in float64
-    model = build_model(config, "train")
-    paddle.set_default_dtype(dtype)
-    if dtype == "float64":
-        training.cast(model, dtype)  # some layers do not keep to the default
-    nudge(model, args.nudge)
-    model.train()
+    model = build_network(row, config, dtype)
+    sweeps.nudge(model, args.nudge)
     build_loss, build_optimizer = trainer_parts()
     loss = build_loss(config["Loss"]["Train"])
     unlabelled = build_loss(config["UnLabelLoss"]["Train"]) if "UnLabelLoss" in config else None
@@ -198,9 +199,6 @@ def build(args):
         for optimizer in optimizers:  # the suite's fused Momentum takes float32 parameters only
             optimizer._use_multi_tensor = False
     recognition = "Head" in config["Arch"] or config["Arch"].get("is_rec", False)
-    batches = [
-        [value.astype(dtype) if value.is_floating_point() else value for value in batch] for batch in build_batches(row, config)
-    ]
     # Before the switch, as the engine does it: a copy of a converted model turns the model itself back to dygraph.
     average = ExponentialMovingAverage(model, config["EMA"].get("decay", 0.9999)) if "EMA" in config else None
 
@@ -212,7 +210,7 @@ def build(args):
         model=model,
         loss=lambda out, batch: loss(out, batch[1])["loss"],
         optimizer=optimizers,
-        batches=lambda step: batches[step % BATCHES],
+        batches=sweeps.in_turn(lambda index: make_batch(row, config, index, dtype)),
         inputs=lambda batch: batch if recognition else batch[:1],
         # The suite's input specification is float32: the float64 control of a model that has one goes without.
         apply_to_static=suite_switch if dtype == "float32" or recognition else None,
@@ -220,14 +218,6 @@ def build(args):
         update=metabin_update(config, optimizers, schedules) if config["Global"].get("train_mode") == "metabin" else None,
         after_step=(lambda network, step: average.update(network)) if average else None,
     )
-
-
-def nudge(model, size):
-    """Initial weights off by `size`, relative: how far apart dygraph and dygraph end shows what rounding does to a row."""
-    if size:
-        for name, value in model.named_parameters():
-            noise = seeding.seeded("nudge:" + name, tuple(value.shape), "input").astype(np.float64)
-            value.set_value((value.numpy() * (1 + size * noise)).astype(value.numpy().dtype))
 
 
 def special_objective(config, loss, unlabelled, row):
@@ -297,8 +287,4 @@ def warm():
 
 
 if __name__ == "__main__":
-    OPTIONS = training.parser()
-    OPTIONS.add_argument("--row", required=True)
-    OPTIONS.add_argument("--dtype", choices=["float32", "float64"], help="default: the row's own, else float32")
-    OPTIONS.add_argument("--nudge", type=float, default=0.0, help="start from weights that are off by so much, relative")
-    training.main(build, OPTIONS, warm)
+    training.main(build, sweeps.options(), warm)

@@ -91,64 +91,26 @@ def drawing(task, prompt="prompt", image=True):
     return faults
 
 
-def scripts():
-    from paddle import inference
-    from paddlemix.appflow import audio_asr as ears
-    from paddlemix.appflow import image2image_text_guided_generation as to_image
-    from paddlemix.appflow import image2text_generation as eyes
-    from paddlemix.appflow import openset_det_sam as det
-    from paddlemix.appflow import text2audio_generation as music
-    from paddlemix.appflow import text2image_generation as to_text
-    from paddlemix.appflow import text2image_inpaiting as paint
-    from paddlemix.appflow import text2speech_synthesize as mouth
-    from paddlemix.appflow import text2text_generation as chat
-    from paddlemix.appflow import text2video_generation as video
+def spoken(change):
+    """The samples of the file that was written are changed by `change`."""
+
+    def fault(original, self, inputs):
+        outputs = original(self, inputs)
+        samples, rate = soundfile.read(outputs["audio"])
+        soundfile.write(outputs["audio"], change(samples), rate)
+        return outputs
+
+    return fault
+
+
+def grounding_dino():
     from paddlemix.models.groundingdino.modeling import GroundingDinoModel
-    from paddlemix.models.sam.modeling import SamModel
     from paddlemix.processors import groundingdino_processing as gd
-    from paddlemix.processors import sam_processing as sam
 
     def reversed_boxes(original, *args, **inputs):
         result = original(*args, **inputs)
         return {**result, "pred_boxes": result["pred_boxes"][..., [1, 0, 3, 2]]}
 
-    def no_threshold(original, self, inputs):
-        with mock.patch.object(self, "_box_threshold", 0.0):
-            return original(self, inputs)
-
-    def no_mean(original, self, images, **options):
-        with mock.patch.object(self, "image_mean", [0.0, 0.0, 0.0]):
-            return original(self, images, **options)
-
-    def first_mask(original, self, masks, *rest):
-        return original(self, masks[:1], *rest).tile([masks.shape[0], 1, 1, 1])
-
-    def backwards(original, self, audio_type, path):
-        original(self, audio_type, path)
-        self._inputs["audio"] = self._inputs["audio"].flip([1])
-
-    def spoken(change):
-        """The samples of the file that was written are changed by `change`."""
-
-        def fault(original, self, inputs):
-            outputs = original(self, inputs)
-            samples, rate = soundfile.read(outputs["audio"])
-            soundfile.write(outputs["audio"], change(samples), rate)
-            return outputs
-
-        return fault
-
-    def last_line_first(original, self, inputs):
-        outputs = original(self, inputs)
-        return {**outputs, "prompt": outputs["inpaint_prompt"], "inpaint_prompt": outputs["prompt"]}
-
-    hearing = {
-        "recording ignored": wrapped(ears.AudioASRTask, "_run_model", on_input("audio", lambda _: "low.wav")),
-        "recording backwards": wrapped(ears.WhisperExecutor, "preprocess", backwards),
-        "what was heard is lost": wrapped(ears.AudioASRTask, "_run_model", on_input("prompt", lambda p: p.replace("{}", ""))),
-        "prompt ignored": wrapped(chat.ChatGlmTask, "_run_model", on_input("prompt", lambda _: "x")),
-        "inputs not checked": wrapped(ears.AudioASRTask, "_preprocess", lambda original, self, inputs: inputs),
-    }
     return {
         "models/test_groundingdino.py": {
             "swapped coordinates": wrapped(GroundingDinoModel, "forward", reversed_boxes),
@@ -165,7 +127,22 @@ def scripts():
                 lambda o, s, t, special: o(s, t, special[:2]),
             ),
             "picture not resized": wrapped(gd.GroudingDinoImageProcessor, "resize", lambda o, self, image, **k: image),
-        },
+        }
+    }
+
+
+def segment_anything():
+    from paddlemix.models.sam.modeling import SamModel
+    from paddlemix.processors import sam_processing as sam
+
+    def no_mean(original, self, images, **options):
+        with mock.patch.object(self, "image_mean", [0.0, 0.0, 0.0]):
+            return original(self, images, **options)
+
+    def first_mask(original, self, masks, *rest):
+        return original(self, masks[:1], *rest).tile([masks.shape[0], 1, 1, 1])
+
+    return {
         "models/test_sam.py": {
             "masks inverted": wrapped(sam.SamProcessor, "postprocess_masks", lambda o, *a: ~o(*a)),
             "first mask for every box": wrapped(sam.SamProcessor, "postprocess_masks", first_mask),
@@ -175,7 +152,20 @@ def scripts():
             "first picture kept": wrapped(
                 SamModel, "full_mask_forward", lambda o, self, img, points: o(self, None if self.set_image else img, points)
             ),
-        },
+        }
+    }
+
+
+def auto_label():
+    from paddle import inference
+    from paddlemix.appflow import image2text_generation as eyes
+    from paddlemix.appflow import openset_det_sam as det
+
+    def no_threshold(original, self, inputs):
+        with mock.patch.object(self, "_box_threshold", 0.0):
+            return original(self, inputs)
+
+    return {
         "appflow/test_auto_label.py": {
             "boxes swapped": wrapped(
                 det.OpenSetDetTask, "_postprocess", lambda o, self, i: turned(o(self, i), "boxes", lambda b: b[:, [1, 0, 3, 2]])
@@ -197,7 +187,14 @@ def scripts():
             ),
             "tags in another order": wrapped(eyes.Blip2CaptionTask, "_lemmas_of_nouns", lambda o, self, text: o(self, text)[::-1]),
             "a pass kept that static mode cannot use": wrapped(inference.Config, "delete_pass", lambda o, self, name: None),
-        },
+        }
+    }
+
+
+def moving_pictures():
+    from paddlemix.appflow import text2video_generation as video
+
+    return {
         "appflow/test_text2video.py": {
             "channels swapped": wrapped(video.TextToVideoSDTask, "_run_model", on_result(lambda r: [f[..., ::-1] for f in r])),
             "frames reversed": wrapped(video.TextToVideoSDTask, "_run_model", on_result(lambda r: r[::-1])),
@@ -205,7 +202,31 @@ def scripts():
             "prompt ignored": wrapped(video.TextToVideoSDTask, "_run_model", on_input("prompt", lambda _: "x")),
             "steps ignored": wrapped(video.TextToVideoSDTask, "_run_model", on_input("num_inference_steps", lambda _: 2)),
             "seed ignored": wrapped(video.TextToVideoSDTask, "_run_model", reseeded),
-        },
+        }
+    }
+
+
+def sounds():
+    from paddlemix.appflow import audio_asr as ears
+    from paddlemix.appflow import text2speech_synthesize as mouth
+    from paddlemix.appflow import text2text_generation as chat
+
+    def backwards(original, self, audio_type, path):
+        original(self, audio_type, path)
+        self._inputs["audio"] = self._inputs["audio"].flip([1])
+
+    def last_line_first(original, self, inputs):
+        outputs = original(self, inputs)
+        return {**outputs, "prompt": outputs["inpaint_prompt"], "inpaint_prompt": outputs["prompt"]}
+
+    hearing = {
+        "recording ignored": wrapped(ears.AudioASRTask, "_run_model", on_input("audio", lambda _: "low.wav")),
+        "recording backwards": wrapped(ears.WhisperExecutor, "preprocess", backwards),
+        "what was heard is lost": wrapped(ears.AudioASRTask, "_run_model", on_input("prompt", lambda p: p.replace("{}", ""))),
+        "prompt ignored": wrapped(chat.ChatGlmTask, "_run_model", on_input("prompt", lambda _: "x")),
+        "inputs not checked": wrapped(ears.AudioASRTask, "_preprocess", lambda original, self, inputs: inputs),
+    }
+    return {
         "appflow/test_audio_caption.py": {
             **hearing,
             "answers exchanged": wrapped(chat.ChatGlmTask, "_postprocess", last_line_first),
@@ -218,6 +239,14 @@ def scripts():
             "answer not spoken": wrapped(mouth.AudioTTSTask, "_run_model", on_input("prompt", lambda _: "a dog")),
             "seed of the speech ignored": wrapped(mouth.AudioTTSTask, "_run_model", reseeded),
         },
+    }
+
+
+def music():
+    from paddlemix.appflow import image2text_generation as eyes
+    from paddlemix.appflow import text2audio_generation as music
+
+    return {
         "appflow/test_music_generation.py": {
             "picture ignored": wrapped(
                 eyes.MiniGPT4Task, "_preprocess", on_input("image", lambda i: i and Image.new("RGB", i.size))
@@ -233,13 +262,30 @@ def scripts():
             "seed ignored": wrapped(music.AudioLDMPipelineTask, "_run_model", reseeded),
             "steps ignored": wrapped(music.AudioLDMPipelineTask, "_run_model", on_input("num_inference_steps", lambda _: 2)),
             "length ignored": wrapped(music.AudioLDMPipelineTask, "_run_model", on_input("audio_length_in_s", lambda _: 0.064)),
-        },
+        }
+    }
+
+
+def drawings():
+    from paddlemix.appflow import image2image_text_guided_generation as to_image
+    from paddlemix.appflow import text2image_generation as to_text
+    from paddlemix.appflow import text2image_inpaiting as paint
+
+    return {
         "appflow/test_text2image.py": drawing(to_text.StableDiffusionTask, image=False),
         "appflow/test_upscaling.py": drawing(to_image.StableDiffusionUpscaleTask),
         "appflow/test_image2image.py": drawing(to_image.StableDiffusionImg2ImgTask),
         "appflow/test_dual_guided.py": drawing(to_text.VersatileDiffusionDualGuidedTask),
         "appflow/test_image_inpainting.py": drawing(paint.StableDiffusionInpaintTask, "inpaint_prompt"),
     }
+
+
+def scripts():
+    """{script: {fault: what plants it}}."""
+    found = {}
+    for part in (grounding_dino, segment_anything, auto_label, moving_pictures, sounds, music, drawings):
+        found.update(part())
+    return found
 
 
 def main():

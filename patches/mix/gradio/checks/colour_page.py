@@ -7,9 +7,6 @@ whose names are asked for. So the outlines that arrive in labelme can be compare
 import os
 import sys
 
-PAGES = os.environ["GRADIO_PAGES"]
-sys.path.insert(0, PAGES)
-
 COLOURS = {"red": (200, 30, 30), "blue": (30, 60, 200)}
 
 

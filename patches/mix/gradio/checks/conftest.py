@@ -5,12 +5,11 @@ import re
 import subprocess
 import sys
 
+import pages
 import pytest
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import pages  # noqa: E402
+from proving.browser import User, launched
 
 
 def pytest_addoption(parser):
@@ -24,10 +23,8 @@ def out(request):
 
 @pytest.fixture(scope="session")
 def browser():
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=pages.chromium(), args=pages.CHROMIUM_FLAGS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +67,7 @@ def user(browser, server, out, request):
     def open_page(locale="en-US"):
         context = browser.new_context(locale=locale, viewport={"width": 1280, "height": 1000}, accept_downloads=True)
         contexts.append(context)
-        return pages.User(context, server, os.path.join(out, re.sub(r"[^a-z0-9]+", "-", request.node.name)))
+        return User(context, server, os.path.join(out, re.sub(r"[^a-z0-9]+", "-", request.node.name)))
 
     yield open_page
     for context in contexts:

@@ -18,7 +18,6 @@ from labelme import LabelFile  # noqa: E402
 from labelme.utils import shapes_to_label  # noqa: E402
 
 FORK = os.environ["FORKLIFT_BASE"] == "fork"
-os.environ["GRADIO_PAGES"] = pages.DIRECTORY
 PROGRAM = [os.path.join(pages.DIRECTORY, "gradio_autolable.py")] if FORK else [os.path.join(pages.HERE, "colour_page.py")]
 MODELS = ["GroundingDino/groundingdino-swint-ogc", "Sam/SamVitH-1024", "paddlemix/blip2-caption-opt2.7b"] if FORK else []
 LABELS = "red, blue"

@@ -9,17 +9,20 @@ import os
 
 import numpy as np
 import paddle
-from common import INPUTS, build, prompts, reference, tensors
+from common import INPUTS, Set, after_prompt, cut_prompt, image_features
 from paddlemix.models.instructblip.convert import config_from_hf, convert_state, load_state
 from paddlemix.models.instructblip.generation import Decoding, filter_scores
 from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGeneration
 from paddlemix.processors.instructblip_processing import InstructBlipImageProcessor, InstructBlipProcessor
 from PIL import Image
 
-from proving import porting, seeding
+from proving import case, seeding
 from proving.record import Recorder, arguments
+from proving.reference import ReferenceSet, is_there
 
-CASES = [  # the order of make_reference.py
+MODELS = ("opt", "t5", "llama")
+
+CASES = [  # as far as a set holds them; the order of make_reference.py
     {"eos": True},
     {"eos": True, "min_length": 5},
     {"repetition_penalty": 1.5},
@@ -32,119 +35,86 @@ CASES = [  # the order of make_reference.py
 ]
 
 
-class Case:
+class Case(case.Case):
     def __init__(self, recorder, directory, name, dtype):
-        self.recorder, self.name, self.dtype = recorder, name, dtype
-        self.config, self.manifest, self.golden = reference(directory, name)
-        self.double = dtype == "float64"
-        self.model = build(self.config, self.manifest, dtype)
-        self.inputs = tensors(self.golden, (*INPUTS, "labels"), dtype)
-        self.linear = {entry["name"] for entry in self.manifest["parameters"] if entry["kind"] == "linear"}
-
-    def add(self, stage, key, got, want):
-        self.recorder.add(stage, f"{self.name}.{key}{'.f64' if self.double else ''}", got, want)
-
-    def compare(self, stage, key, got, mask=None):
-        """A tensor of the reference, in full or what is stored of it; rows of padding are left out."""
-        self.add(stage, key, *porting.pair(self.golden, key + ("__f64" if self.double else ""), got, mask))
+        super().__init__(recorder, Set(directory, name), dtype)
+        self.model = self.reference.build(dtype)
+        self.inputs = self.reference.tensors((*INPUTS, "labels"), dtype)
+        self.golden = self.reference.arrays
 
     def forward(self):
-        with paddle.no_grad():
-            features, vision, qformer = self.model.image_features(
-                *[self.inputs[name] for name in ("pixel_values", "qformer_input_ids", "qformer_attention_mask")]
-            )
+        features, vision, qformer = image_features(self.model, self.inputs)
         self.compare("forward", "vision_last_hidden_state", vision.last_hidden_state)
         self.compare("forward", "vision_pooler_output", vision.pooler_output)
-        text = self.golden["qformer_attention_mask"]
-        mask = np.concatenate([np.ones([len(text), self.model.config.num_query_tokens], text.dtype), text], axis=1)
+        mask = after_prompt(self.golden["qformer_attention_mask"], self.model.config.num_query_tokens)
         self.compare("forward", "qformer_last_hidden_state", qformer.last_hidden_state, mask)
         self.compare("forward", "language_model_inputs", features)
 
     def train(self):
         out = self.model(**self.inputs)
-        decoder_only = self.model.config.use_decoder_only_language_model
-        self.compare("forward", "logits", out.logits, self.golden["attention_mask"] if decoder_only else None)
-        if "encoder_last_hidden_state" in self.golden and not self.double:
-            self.compare("forward", "encoder_last_hidden_state", out.encoder_last_hidden_state, self.golden["attention_mask"])
-        loss = self.golden["loss__f64"] if self.double else self.golden["loss"]
-        self.add("loss", "loss", float(out.loss), float(loss[0]))
+        mask = self.golden["attention_mask"]
+        self.compare("forward", "logits", out.logits, mask if self.model.config.use_decoder_only_language_model else None)
+        if not self.model.config.use_decoder_only_language_model:
+            self.compare("forward", "encoder_last_hidden_state", out.encoder_last_hidden_state, mask)
+        self.compare("loss", "loss", out.loss)
         out.loss.backward()
-        self.gradients()
-        for parameter in self.model.parameters():
-            parameter.clear_gradient(False)
-
-    def gradients(self):
-        ours = self.names()
-        norms, suffix = [], "__f64" if self.double else ""
-        for name in self.manifest["grad_order"]:
-            gradient = ours[name].grad.numpy()
-            gradient = gradient.T if name in self.linear else gradient
-            self.add("backward", "grad." + name, *seeding.samples(self.golden, f"grad.{name}{suffix}", gradient))
-            norms.append(float(np.sqrt(np.square(gradient.astype("float64")).sum())))
-        if "grad_norms" in self.golden:
-            self.add("backward", "grad_norms", np.array(norms), self.golden[f"grad_norms{suffix.replace('__f64', '_fp64')}"])
-
-    def names(self):
-        """{name in the reference: parameter}."""
-        own = dict(self.model.named_parameters())
-        names = porting.own_names(self.manifest, lambda state: convert_state(state, self.model))
-        return {name: own[key] for name, key in names.items()}
+        found = self.reference.layout(self.model).back(case.gradients(self.model))
+        for name in self.reference.order:
+            self.compare("backward", "grad." + name, found[name])
+        self.vector("backward", "grad_norms", found, case.norm)
+        self.model.clear_gradients()
 
     def steps(self):
         for rate, key in ((0.01, "sgd_losses"), (0.001, "sgd_losses_lr1e-3")):
-            model = build(self.config, self.manifest, self.dtype)
-            optimizer = paddle.optimizer.SGD(rate, parameters=model.parameters())
-            want = self.golden[key + "__f64" if self.double else key]
-            for step in range(6):
-                loss = model(**self.inputs).loss
-                self.add("optimizer", f"{key}.{step}", float(loss), float(want[step]))
-                if step < 5:
-                    loss.backward()
-                    optimizer.step()
-                    optimizer.clear_grad()
+            if self.length(key):
+                model = self.reference.build(self.dtype)
+                losses = case.descend(model, lambda model=model: model(**self.inputs).loss, rate, self.length(key))
+                self.series("optimizer", key, losses, each=key + ".%d")
 
     def generation(self):
-        inputs = prompts(self.golden)
-        eos = int(self.golden["gen_eos_token_id"][0])
-        start = 0 if "gen_new_tokens" not in self.golden else self.golden["gen_sequences"].shape[1] - 10
-        ids, _ = self.model.generate(**inputs, max_new_tokens=10, eos_token_id=-1)
-        self.add("generation", "greedy", ids.numpy(), self.golden["gen_sequences"][:, start:])
-        ids, _ = self.model.generate(**inputs, max_new_tokens=10, eos_token_id=-1, num_beams=3)
-        self.add("generation", "beam3", ids.numpy(), self.golden["gen_beam3_sequences"][:, start:])
-        if "gen_step_logits" in self.golden:
-            self.add("generation", "step_logits", self.step_logits(inputs), self.golden["gen_step_logits"])
-        for number, case in enumerate(CASES):
-            options = {key: value for key, value in case.items() if key != "eos"}
-            ids, scores = self.model.generate(**inputs, max_new_tokens=10, eos_token_id=eos if case.get("eos") else -1, **options)
-            if case.get("eos"):
-                want = porting.after_end(self.golden[f"case{number}.ids"], eos)
-                self.add("generation", f"case{number}.ids", porting.after_end(ids.numpy(), eos), want)
-            else:
-                self.add("generation", f"case{number}.ids", ids.numpy(), self.golden[f"case{number}.ids"])
-            if case.get("num_beams", 1) > 1:
-                self.add("generation", f"case{number}.scores", scores.numpy(), self.golden[f"case{number}.scores"])
-        losses = self.model.predict_class(paddle.to_tensor(self.golden["candidates"]), **inputs)
-        self.add("generation", "candidate_losses", losses.numpy(), self.golden["candidate_losses"].astype("float32"))
+        """Ids of every search that the set holds, as many new ones as it has."""
+        inputs, arrays = self.reference.prompts(), self.golden
+        eos, start = int(arrays["gen_eos_token_id"][0]), cut_prompt(self.reference)
+        most = arrays["gen_sequences"].shape[1] - start
+
+        def generate(**options):
+            ids, scores = self.model.generate(**inputs, max_new_tokens=most, **{"eos_token_id": -1, **options})
+            return ids.numpy(), scores
+
+        self.ids("generation", "gen_sequences", generate()[0], start=start, pair="greedy")
+        if self.holds("gen_beam3_sequences"):
+            self.ids("generation", "gen_beam3_sequences", generate(num_beams=3)[0], start=start, pair="beam3")
+        if self.holds("gen_step_logits"):
+            self.compare("generation", "gen_step_logits", self.step_logits(inputs), pair="step_logits")
+        for number, row in enumerate(CASES):
+            key = "case%d." % number
+            if not self.holds(key + "ids"):
+                continue
+            options = {key: value for key, value in row.items() if key != "eos"}
+            ids, scores = generate(**options, **({"eos_token_id": eos} if row.get("eos") else {}))
+            self.ids("generation", key + "ids", ids, end=eos if row.get("eos") else None)
+            if row.get("num_beams", 1) > 1:
+                self.compare("generation", key + "scores", scores)
+        if self.holds("candidate_losses"):
+            losses = self.model.predict_class(paddle.to_tensor(arrays["candidates"]), **inputs)
+            self.compare("generation", "candidate_losses", losses)
 
     def step_logits(self, inputs):
         """Scores of every step of the reference's own answer, through the cache."""
+        features, _, _ = image_features(self.model, inputs)
         with paddle.no_grad():
-            features, _, _ = self.model.image_features(
-                *[inputs[name] for name in ("pixel_values", "qformer_input_ids", "qformer_attention_mask")]
-            )
-            decoding = Decoding(
-                self.model.language_model, *self.model.join(features, inputs["input_ids"], inputs["attention_mask"])
-            )
+            joined = self.model.join(features, inputs["input_ids"], inputs["attention_mask"])
+            decoding = Decoding(self.model.language_model, *joined)
             steps = [decoding.first()]
-            for tokens in self.golden["gen_new_tokens"].T[:-1]:
-                steps.append(decoding.next(tokens))
+            steps += [decoding.next(tokens) for tokens in self.golden["gen_new_tokens"].T[:-1]]
         return np.stack([step.numpy() for step in steps], axis=1)
 
     def larger(self):
         image = paddle.to_tensor(seeding.seeded("instructblip.larger", (1, 3, 56, 70), "normal"))
-        with paddle.no_grad():
-            hidden = self.model.vision_model(image, interpolate_pos_encoding=True).last_hidden_state
-        self.add("forward", "larger_image", hidden.numpy(), self.golden["larger_image"])
+        if self.holds("larger_image"):
+            with paddle.no_grad():
+                hidden = self.model.vision_model(image, interpolate_pos_encoding=True).last_hidden_state
+            self.compare("forward", "larger_image", hidden)
 
     def run(self):
         self.forward()
@@ -153,60 +123,52 @@ class Case:
         if not self.double:
             self.generation()
             self.larger()
+        self.close()
 
 
 def wide(recorder, directory):
     """The larger T5: logits, loss and the norm of every gradient in float64."""
-    case = Case.__new__(Case)
-    config, case.manifest, golden = reference(directory, "t5wide")
-    case.model = build(config, case.manifest, "float64")
-    golden["pixel_values"] = seeding.seeded("instructblip.wide", (2, 3, 56, 56), "normal")
-    out = case.model(**tensors(golden, (*INPUTS, "labels"), "float64"))
-    recorder.add("forward", "t5wide.logits.f64", *porting.pair(golden, "logits__f64", out.logits))
-    recorder.add("loss", "t5wide.loss.f64", float(out.loss), float(golden["loss__f64"][0]))
+    one = Set(directory, "t5wide")
+    one.arrays["pixel_values"] = one.seeded("instructblip.wide", (2, 3, 56, 56), "normal")
+    model, record = one.build("float64"), case.Case(recorder, one, "float64")
+    out = model(**one.tensors((*INPUTS, "labels"), "float64"))
+    record.compare("forward", "logits", out.logits)
+    record.compare("loss", "loss", out.loss)
     out.loss.backward()
-    ours = case.names()
-    norms = [float(ours[name].grad.norm()) for name in case.manifest["grad_order"]]
-    recorder.add("backward", "t5wide.grad_norms.f64", np.array(norms), golden["grad_norms__f64"])
+    record.vector("backward", "grad_norms", one.layout(model).back(case.gradients(model)), case.norm)
 
 
 def lavis(recorder, directory):
     """LAVIS' own image encoder and Q-Former, its weights through the port's converter beside OPT's."""
-    config, manifest, golden = reference(directory, "opt")
-    theirs = seeding.read_manifest(os.path.join(directory, "lavis.manifest.json"))
-    want = dict(np.load(os.path.join(directory, "lavis.npz")))
-    state = dict(seeding.parameters(theirs))
-    for name, value in seeding.parameters(manifest):
+    opt, theirs = Set(directory, "opt"), ReferenceSet(directory, "lavis")
+    state = theirs.weights()
+    for name, value in opt.weights().items():
         if name.startswith("language_model."):
             state["opt_model." + name[len("language_model.") :]] = value
-    model = InstructBlipForConditionalGeneration(config_from_hf(config))
+    model = InstructBlipForConditionalGeneration(config_from_hf(opt.config))
     load_state(model, convert_state(state, model, "lavis"))
     model.eval()
-    inputs = tensors(golden, INPUTS)
-    with paddle.no_grad():
-        features, vision, qformer = model.image_features(
-            *[inputs[name] for name in ("pixel_values", "qformer_input_ids", "qformer_attention_mask")]
-        )
-    recorder.add("converter", "lavis.image", vision.last_hidden_state.numpy(), want["image"])
-    queries = qformer.last_hidden_state[:, : features.shape[1]].numpy()
-    recorder.add("converter", "lavis.queries", queries, want["queries"])
-    recorder.add("converter", "lavis.features", features.numpy(), want["features"])
+    features, vision, qformer = image_features(model, opt.tensors(INPUTS))
+    record = case.Case(recorder, theirs)
+    record.compare("converter", "image", vision.last_hidden_state)
+    record.compare("converter", "queries", qformer.last_hidden_state[:, : features.shape[1]])
+    record.compare("converter", "features", features)
 
 
 def others(recorder, directory):
-    want = dict(np.load(os.path.join(directory, "others.npz")))
-    logits = paddle.to_tensor(want["logits"])
+    one = case.Case(recorder, ReferenceSet(directory, "others"), name="")
+    want = one.reference.arrays
     for key, options in (
         ("top_p_0.8", {"top_p": 0.8}),
         ("top_k_7", {"top_k": 7}),
         ("top_k_12_top_p_0.5", {"top_k": 12, "top_p": 0.5}),
     ):
-        got = filter_scores(logits, **options).numpy()
-        recorder.add("generation", f"filter.{key}", np.isfinite(got), np.isfinite(want[key]))
-    processor = InstructBlipImageProcessor(size=42)
+        got = filter_scores(paddle.to_tensor(want["logits"]), **options).numpy()
+        one.made("generation", f"filter.{key}", np.isfinite(got), np.isfinite(want[key]))
     for number, (height, width) in enumerate(((120, 90), (33, 71), (42, 42))):
         picture = Image.fromarray(seeding.smooth_image(f"instructblip.picture{number}", height, width))
-        recorder.add("forward", f"picture{number}", processor(picture), want[f"picture{number}"][None])
+        size = one.reference.shape(f"picture{number}")[-1]
+        one.compare("forward", f"picture{number}", InstructBlipImageProcessor(size=size)(picture)[0])
 
 
 def tokens(recorder, directory):
@@ -238,18 +200,24 @@ def tokens(recorder, directory):
 
 def main():
     def add(parser):
-        parser.add_argument("--models", default="opt,t5,llama")
+        parser.add_argument("--models", default="", help="comma separated; default: opt, t5 and llama, as far as they are there")
         parser.add_argument("--dtypes", default="float32,float64")
 
     args = arguments(add)
     recorder = Recorder(args.out)
+    names = (
+        args.models.split(",")
+        if args.models
+        else [name for name in MODELS if is_there(args.reference, name, "instructblip_" + name)]
+    )
     for dtype in args.dtypes.split(","):
-        for name in args.models.split(","):
+        for name in names:
             Case(recorder, args.reference, name, dtype).run()
-    others(recorder, args.reference)
-    lavis(recorder, args.reference)
-    wide(recorder, args.reference)
-    tokens(recorder, args.reference)
+    for name, part in (("others", others), ("lavis", lavis), ("t5wide", wide)):
+        if is_there(args.reference, name):
+            part(recorder, args.reference)
+    if os.path.isfile(os.path.join(args.reference, "tokens.json")):
+        tokens(recorder, args.reference)
     recorder.write()
 
 

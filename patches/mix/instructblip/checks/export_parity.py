@@ -2,25 +2,23 @@
 text, padding in the text."""
 
 import os
-import sys
 
 import numpy as np
 import paddle
-from common import build, reference
+from common import Set
 
 from proving.exporting import onnx_session, predict, predictor, save_static, to_onnx
 from proving.record import Recorder, arguments
-
-sys.path.insert(0, os.path.join(os.getcwd(), "paddlemix", "examples", "instructblip"))
-FILES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "reference")
+from proving.tree import on_path
 
 
 def main():
     args = arguments()
+    on_path("paddlemix", "examples", "instructblip")
     from export import ImageFeatures, input_spec
 
     recorder = Recorder(args.out)
-    model = build(*reference(args.reference or FILES, "opt")[:2])
+    model = Set(args.reference, "opt").build()
     part = ImageFeatures(model)
     part.eval()
     path = save_static(part, input_spec(model.config), os.path.join(args.out, "static"))

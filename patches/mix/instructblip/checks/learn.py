@@ -8,17 +8,17 @@ instruction as well as the image. The tiny model is trained from random weights 
 
 import json
 import os
-import sys
 
 import numpy as np
 import paddle
 from PIL import Image, ImageDraw
 
 from proving.record import arguments, write_metrics
+from proving.tree import on_path
 
 HERE = os.getcwd()
-sys.path.insert(0, os.path.join(HERE, "tests", "models"))
-sys.path.insert(0, os.path.join(HERE, "paddlemix", "examples", "instructblip"))
+on_path("tests", "models")
+on_path("paddlemix", "examples", "instructblip")
 COLORS = {"red": (220, 40, 40), "green": (40, 180, 60), "blue": (40, 70, 220), "yellow": (230, 210, 40)}
 SHAPES = ("disc", "box", "cross")
 QUESTIONS = {"color": "what color?", "shape": "what shape?"}
@@ -122,6 +122,18 @@ def demo(model, folder, first, file):
     return said
 
 
+def figures(model, folder):
+    """Accuracy on both test sets, in [0, 1]."""
+    import run_eval
+
+    made = {}
+    for name, file in (("gqa", "gqa.json"), ("vsr", "vsr.jsonl")):
+        words = ["--model", model, "--dataset", name, "--annotations", os.path.join(folder, file)]
+        words += ["--images", os.path.join(folder, "images"), "--batch_size", "40"]
+        made[name] = run_eval.main(words)["accuracy"] / 100
+    return made
+
+
 def main():
     def add(parser):
         parser.add_argument("--steps", type=int, default=500)
@@ -131,25 +143,16 @@ def main():
     folder = os.path.join(args.out, "work")
     majority = files(folder, 1500, args.test)
     path = start(folder, 0)
-    import run_eval
     import run_finetune
 
-    def figures(model):
-        made = {}
-        for name, file in (("gqa", "gqa.json"), ("vsr", "vsr.jsonl")):
-            words = ["--model", model, "--dataset", name, "--annotations", os.path.join(folder, file)]
-            words += ["--images", os.path.join(folder, "images"), "--batch_size", "40"]
-            made[name] = run_eval.main(words)["accuracy"] / 100
-        return made
-
-    before = figures(path)
+    before = figures(path, folder)
     out = os.path.join(folder, "tuned")
     words = ["--model_name_or_path", path, "--train_file", os.path.join(folder, "train.jsonl"), "--output_dir", out]
     words += ["--max_steps", str(args.steps), "--per_device_train_batch_size", "32", "--learning_rate", "2e-3"]
     words += ["--warmup_steps", "50", "--lr_scheduler_type", "cosine", "--logging_steps", "10", "--save_steps", "100000"]
     words += ["--disable_tqdm", "1", "--device", "cpu", "--train_vision", "1", "--train_language", "1", "--max_grad_norm", "1.0"]
     _, trainer = run_finetune.main(words)
-    after = figures(out)
+    after = figures(out, folder)
     metrics = {
         "gqa_before": before["gqa"],
         "gqa_after": after["gqa"],

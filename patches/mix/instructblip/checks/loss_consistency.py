@@ -3,16 +3,13 @@
 The batch changes with the step: images, instructions, prompts and padding.
 """
 
-import os
-
 import numpy as np
 import paddle
-from common import build, reference
+from common import Set
 
 from proving.training import Task, main, parser
 
 NAMES = ("pixel_values", "qformer_input_ids", "qformer_attention_mask", "input_ids", "attention_mask", "labels")
-FILES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "reference")
 
 
 class Loss(paddle.nn.Layer):
@@ -49,15 +46,15 @@ def batch(golden, step):
 
 
 def task(args):
-    config, manifest, golden = reference(args.reference or FILES, args.model)
-    model = Loss(build(config, manifest))
+    one = Set(args.reference, args.model)
+    model = Loss(one.build())
     model.train()
     optimizer = paddle.optimizer.AdamW(1e-3, parameters=model.parameters(), weight_decay=0.05)
     return Task(
         model=model,
         loss=lambda outputs, _: outputs,
         optimizer=optimizer,
-        batches=lambda step: batch(golden, step),
+        batches=lambda step: batch(one.arrays, step),
         inputs=lambda tensors: tensors,
     )
 

@@ -1,18 +1,18 @@
 """Makes the reference set with PyTorch and `transformers`. Not run by the harness: neither is part of the suite's environment.
 
-    python make_reference.py --out reference --golden GOLDEN_MM
+    PYTHONPATH=ci python make_reference.py --out reference --golden GOLDEN_MM
 
 GOLDEN_MM holds `instructblip_opt` and `instructblip_t5` (config.json, manifest.json, golden.npz: inputs, outputs, norms of gradients,
 losses of SGD, generated ids; transformers 4.57.6). This script repeats them, and adds for both and for a LLaMA model: every gradient
 (float64), outputs in float64, more generation (end tokens, penalties, early stopping, several answers), candidate losses, the
-nucleus filter, another image size, and the image processor. Weights follow from names: ci/proving/seeding.py.
+nucleus filter, another image size, and the image processor. Weights follow from names: ci/proving/seeding.py. The hashes of
+provenance.toml: `PYTHONPATH=ci python -m proving.making patches/mix/instructblip/reference`.
 """
 
 import argparse
 import json
 import os
 import shutil
-import sys
 
 import numpy as np
 import torch
@@ -21,8 +21,9 @@ from PIL import Image
 from transformers import BlipImageProcessor, InstructBlipConfig, InstructBlipForConditionalGeneration
 from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "..", "ci"))
-from proving import seeding  # noqa: E402
+from proving import seeding
+from proving.making import put, write_set
+from proving.reference import ReferenceSet
 
 INPUTS = ("pixel_values", "qformer_input_ids", "qformer_attention_mask", "input_ids", "attention_mask", "labels")
 MOST = 128  # elements of a gradient that are stored
@@ -75,17 +76,6 @@ def seeded_model(config, manifest, dtype):
             own[name].copy_(torch.from_numpy(value))
     model.generation_config.eos_token_id = None
     return model.to(dtype).eval()
-
-
-def put(store, key, value):
-    """A tensor in full, or every n-th element with shape, stride."""
-    value = np.ascontiguousarray(value)
-    stride = -(-value.size // MOST)
-    if stride == 1:
-        store[key] = value
-    else:
-        store[key] = value.reshape(-1)[::stride]
-        store[key + "__shape"], store[key + "__stride"] = np.array(value.shape), np.array(stride)
 
 
 def inputs_of(golden, dtype, names=INPUTS):
@@ -170,16 +160,16 @@ def ranked(model, golden, candidates):
     return losses
 
 
-def case(name, config, manifest, golden, out):
-    extra, again, precision, first = {}, {}, {}, {}  # again: what the golden set holds already
+def both_precisions(config, manifest, golden, extra, precision):
+    """Outputs and every gradient in float32 and float64; what `golden` holds already is repeated and its distance noted."""
+    first = {}
     for dtype, suffix in ((torch.float32, ""), (torch.float64, "__f64")):
         model = seeded_model(config, manifest, dtype)
         loss, values = outputs(model, golden, dtype)
-        if suffix:
-            for key, value in values.items():
-                put(extra, key + suffix, value)
-                precision[key] = float(np.abs(value - golden[key]).max())
         for key, value in values.items():
+            if suffix:
+                put(extra, key, value, MOST, double=True)
+                precision[key] = float(np.abs(value - golden[key]).max())
             if key in golden:
                 precision["repeat." + key + suffix] = float(np.abs(value - golden[key]).max())
             else:
@@ -188,20 +178,31 @@ def case(name, config, manifest, golden, out):
         loss.backward()
         gradients = {key: value.grad.numpy() for key, value in model.named_parameters()}
         for key, value in gradients.items():
-            put(extra, "grad." + key + suffix, value)
+            put(extra, "grad." + key, value, MOST, double=bool(suffix))
         if suffix:
             scale = max(np.abs(value).max() for value in gradients.values())
             precision["grad"] = max(
                 float(np.abs(first[key] - value).max() / max(np.abs(value).max(), 1e-3 * scale)) for key, value in gradients.items()
             )
         first = gradients
+
+
+def descents(config, manifest, golden, extra, precision):
+    """Losses of SGD at both rates in both precisions."""
     for rate, key in ((0.01, "sgd_losses"), (0.001, "sgd_losses_lr1e-3")):
-        for dtype, suffix in ((torch.float32, ""), (torch.float64, "__f64")):
-            (extra if suffix or key not in golden else again)[key + suffix] = sgd(config, manifest, golden, dtype, rate)
-        here = {**extra, **again}[key]
-        precision[key] = float(np.abs(here - extra[key + "__f64"]).max())
+        single, double = (sgd(config, manifest, golden, dtype, rate) for dtype in (torch.float32, torch.float64))
+        extra[key + "__f64"] = double
+        precision[key] = float(np.abs(single - double).max())
         if key in golden:
-            precision["repeat." + key] = float(np.abs(here - golden[key]).max())
+            precision["repeat." + key] = float(np.abs(single - golden[key]).max())
+        else:
+            extra[key] = single
+
+
+def case(name, config, manifest, golden, out):
+    extra, precision = {}, {}
+    both_precisions(config, manifest, golden, extra, precision)
+    descents(config, manifest, golden, extra, precision)
     model = seeded_model(config, manifest, torch.float32)
     if "gen_sequences" not in golden:
         free, _ = generated(model, golden, None, {"num_beams": 1})
@@ -217,12 +218,7 @@ def case(name, config, manifest, golden, out):
     with torch.no_grad():
         larger = model.vision_model(torch.from_numpy(image), interpolate_pos_encoding=True).last_hidden_state.numpy()
     extra["larger_image"] = larger
-    np.savez_compressed(os.path.join(out, f"{name}.npz"), **golden)
-    np.savez_compressed(os.path.join(out, f"{name}.extra.npz"), **extra)
-    for what, value in (("config", config), ("manifest", manifest), ("precision", precision)):
-        with open(os.path.join(out, f"{name}.{what}.json"), "w") as stream:
-            json.dump(value, stream, **({"indent": 1} if what == "precision" else {"separators": (",", ":")}))
-    print(name, {key: f"{value:.1e}" for key, value in precision.items()})
+    write_set(out, name, golden, manifest, config, precision, extra=extra)
 
 
 def llama(opt, opt_manifest, opt_golden):
@@ -264,15 +260,7 @@ def wide_kind(name, value):
     return "embedding" if "embed" in name or "relative" in name or "shared" in name else "linear"
 
 
-def wide(out):
-    """A T5 of six layers a side, in float64 throughout: `transformers` takes its norms and softmax in float32, which this undoes."""
-    from transformers.models.t5 import modeling_t5
-
-    model = InstructBlipForConditionalGeneration(InstructBlipConfig.from_dict(WIDE))
-    entries = [{"name": n, "shape": list(v.shape), "kind": wide_kind(n, v)} for n, v in model.named_parameters()]
-    for entry in entries:
-        entry["kind"] = "linear" if entry["name"].endswith("patch_embedding.weight") else entry["kind"]
-    manifest = {"salt": "", "parameters": entries, "tied": {}, "grad_order": [entry["name"] for entry in entries]}
+def wide_inputs():
     draw = np.random.default_rng(75)
     golden = {
         "qformer_input_ids": draw.integers(4, 60, [2, 10]),
@@ -283,6 +271,19 @@ def wide(out):
     golden["attention_mask"] = np.ones_like(golden["input_ids"])
     golden["attention_mask"][1, -20:] = 0
     golden["labels"][1, -7:] = -100
+    return golden
+
+
+def wide(out):
+    """A T5 of six layers a side, in float64 throughout: `transformers` takes its norms and softmax in float32, which this undoes."""
+    from transformers.models.t5 import modeling_t5
+
+    model = InstructBlipForConditionalGeneration(InstructBlipConfig.from_dict(WIDE))
+    entries = [{"name": n, "shape": list(v.shape), "kind": wide_kind(n, v)} for n, v in model.named_parameters()]
+    for entry in entries:
+        entry["kind"] = "linear" if entry["name"].endswith("patch_embedding.weight") else entry["kind"]
+    manifest = {"salt": "", "parameters": entries, "tied": {}, "grad_order": [entry["name"] for entry in entries]}
+    golden = wide_inputs()
     given = dict(golden, pixel_values=seeding.seeded("instructblip.wide", (2, 3, 56, 56), "normal"))
     _, single = outputs(seeded_model(WIDE, manifest, torch.float32), given, torch.float32)
     norm, cast = modeling_t5.T5LayerNorm.forward, torch.Tensor.float
@@ -294,11 +295,9 @@ def wide(out):
     loss, double = outputs(model, given, torch.float64)
     loss.backward()
     modeling_t5.T5LayerNorm.forward, torch.Tensor.float = norm, cast
-    flat = double["logits"].reshape(-1)[::41]
-    golden.update(logits__f64=flat, logits__f64__shape=np.array(double["logits"].shape), logits__f64__stride=np.array(41))
+    put(golden, "logits", double["logits"], 4000, double=True)
     golden["loss__f64"] = double["loss"]
     golden["grad_norms__f64"] = np.array([float(value.grad.norm()) for _, value in model.named_parameters()])
-    np.savez_compressed(os.path.join(out, "t5wide.npz"), **golden)
     scale = np.abs(double["logits"]).max()
     precision = {
         "largest_logit": float(scale),
@@ -306,10 +305,7 @@ def wide(out):
         "loss_float32": float(abs(single["loss"] - double["loss"])[0] / double["loss"][0]),
         "loss": float(double["loss"][0]),
     }
-    for what, value in (("config", WIDE), ("manifest", manifest), ("precision", precision)):
-        with open(os.path.join(out, f"t5wide.{what}.json"), "w") as stream:
-            json.dump(value, stream, **({"indent": 1} if what == "precision" else {"separators": (",", ":")}))
-    print("t5wide", precision)
+    write_set(out, "t5wide", golden, manifest, WIDE, precision)
 
 
 def others(out):
@@ -339,10 +335,9 @@ TEXTS = [
 ]
 
 
-def tokens(out):
-    """Ids of texts by the slow tokenizers of `transformers`, from vocabularies that are made here and stored beside them."""
+def write_vocabularies(out):
+    """BERT's word pieces, GPT's byte pairs, and sentence pieces for T5 and LLaMA, all of the texts above."""
     import sentencepiece
-    from transformers import BertTokenizer, GPT2Tokenizer, LlamaTokenizer, T5Tokenizer
 
     letters = "abcdefghijklmnopqrstuvwxyz0123456789?:.,\"'()"
     words = sorted({word for text in TEXTS for word in text.lower().split() if word.isalpha()})
@@ -362,17 +357,20 @@ def tokens(out):
     corpus = os.path.join(out, "corpus.txt")
     with open(corpus, "w", encoding="utf-8") as stream:
         stream.write("\n".join(TEXTS[:4] * 4))
-    for name, ids in (
-        ("t5", {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}),
-        ("llama", {"unk_id": 0, "bos_id": 1, "eos_id": 2}),
-    ):
-        fallback = {"byte_fallback": True, "vocab_size": 360} if name == "llama" else {"vocab_size": 110}
-        sentencepiece.SentencePieceTrainer.train(
-            input=corpus, model_prefix=os.path.join(out, name), hard_vocab_limit=False, minloglevel=2, **ids, **fallback
-        )
-        os.rename(os.path.join(out, name + ".model"), os.path.join(out, name + ".pieces.model"))
-        os.remove(os.path.join(out, name + ".vocab"))
+    t5 = {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1, "vocab_size": 110}
+    for name, ids in (("t5", t5), ("llama", {"unk_id": 0, "bos_id": 1, "eos_id": 2, "byte_fallback": True, "vocab_size": 360})):
+        prefix = os.path.join(out, name)
+        sentencepiece.SentencePieceTrainer.train(input=corpus, model_prefix=prefix, hard_vocab_limit=False, minloglevel=2, **ids)
+        os.rename(prefix + ".model", prefix + ".pieces.model")
+        os.remove(prefix + ".vocab")
     os.remove(corpus)
+
+
+def tokens(out):
+    """Ids of texts by the slow tokenizers of `transformers`, from vocabularies that are made here and stored beside them."""
+    from transformers import BertTokenizer, GPT2Tokenizer, LlamaTokenizer, T5Tokenizer
+
+    write_vocabularies(out)
     special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "bos_token": "</s>"}
     files = [os.path.join(out, name) for name in ("gpt.vocab.json", "gpt.merges.txt")]
     made = {
@@ -402,11 +400,8 @@ def main():
         return wide(args.out)
     sets = {}
     for name in ("opt", "t5"):
-        folder = os.path.join(args.golden, f"instructblip_{name}")
-        with open(os.path.join(folder, "config.json")) as stream:
-            config = json.load(stream)
-        manifest = seeding.read_manifest(os.path.join(folder, "manifest.json"))
-        sets[name] = config, manifest, dict(np.load(os.path.join(folder, "golden.npz")))
+        one = ReferenceSet(args.golden, "instructblip_" + name)
+        sets[name] = one.config, one.manifest, one.arrays
     sets["llama"] = llama(*sets["opt"])
     for name, (config, manifest, golden) in sets.items():
         case(name, config, manifest, golden, args.out)

@@ -12,14 +12,15 @@ from proving.record import arguments, write_metrics
 FILES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "reference")
 
 
-def read(name):
-    with open(os.path.join(FILES, name), encoding="utf-8") as stream:
+def read(folder, name):
+    with open(os.path.join(folder, name), encoding="utf-8") as stream:
         return json.load(stream)
 
 
 def main():
     args = arguments()
-    vqa, wrong, cases = read("vqa_accuracy.json"), 0, 0
+    folder = args.reference or FILES
+    vqa, wrong, cases = read(folder, "vqa_accuracy.json"), 0, 0
     for case in vqa["cases"]:
         for rules in ours.RULES:
             got = 100 * ours.vqa_accuracy(case["prediction"], case["answers"], rules)
@@ -41,7 +42,7 @@ def main():
         (dict.fromkeys(ours.ARTICLES), dict.fromkeys(tables["articles"])),
     )
     table = sum(len(set(one.items()) ^ set(two.items())) for one, two in pairs)
-    gap, sets = 0.0, read("caption_metrics.json")["sets"]
+    gap, sets = 0.0, read(folder, "caption_metrics.json")["sets"]
     for each in sets:
         captions = {key: value[0] for key, value in each["hypotheses"].items()}
         got = caption_scores(each["references"], captions, tokenize=False)

@@ -12,20 +12,27 @@ Run it in a work tree with the change applied, by the suite's Python, with PYTHO
 """
 
 import argparse
-import json
 import os
-import statistics
-import subprocess
 import sys
-import time
+import tempfile
 
 import numpy as np
 
-SIDES = ("paddle inference", "paddle dygraph", "onnxruntime", "torch eager", "torch sdpa")
-TRAIN = ("paddle train", "paddle train static", "torch train")
+from proving import sides
+
+OURS = ("paddle inference", "paddle dygraph", "onnxruntime", "paddle train", "paddle train static")
+THEIRS = ("torch eager", "torch sdpa", "torch train")
+PAIRS = [(side, "torch sdpa") for side in (*OURS[:3], "torch eager")] + [(side, "torch train") for side in OURS[3:]]
 
 
-def torch_side(side, weights, data, threads):
+def stored(args):
+    """The batches of token ids and masks, the same for every side."""
+    with np.load(args.data) as arrays:
+        return [(arrays["ids%d" % i], arrays["mask%d" % i]) for i in range(len(arrays.files) // 2)]
+
+
+def torch_side(args):
+    side, weights, data, threads = args.side, args.there, stored(args), args.threads
     import torch
     from transformers import AutoModel
 
@@ -52,25 +59,40 @@ def torch_side(side, weights, data, threads):
             optimizer.step()
             return np.array([loss.item()])
 
-        return step
+        return {"train": step}, torch.__version__
 
     def run():
         with torch.no_grad():
             return np.concatenate([encode(*batch).numpy() for batch in tensors])
 
-    return run
+    return {"embed": run}, torch.__version__
 
 
-def paddle_side(side, weights, data, threads):
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    import tempfile
+def encoder_of(side, model, threads):
+    """The encoder in dygraph, in Paddle Inference or in ONNX Runtime."""
+    from export_model import to_onnx
+    from retriever import DygraphEncoder, InferenceEncoder
+    from retriever.embedder import export
 
+    from proving.exporting import onnx_session
+
+    if side == "paddle dygraph":
+        return DygraphEncoder(model)
+    folder = tempfile.mkdtemp()
+    path = export(model, folder)
+    if side == "paddle inference":
+        return InferenceEncoder(folder, threads=threads)
+    session = onnx_session(to_onnx(path))
+    return lambda ids, mask: session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+
+
+def paddle_side(args):
+    side, weights, data, threads = args.side, args.here, stored(args), args.threads
     import paddle
     import port
 
     port.use_overlay()
-    from retriever import DygraphEncoder, EmbeddingModel, InferenceEncoder, contrastive_loss
-    from retriever.embedder import export
+    from retriever import EmbeddingModel, contrastive_loss
 
     model = EmbeddingModel.from_pretrained(weights)
     model.eval()
@@ -90,60 +112,26 @@ def paddle_side(side, weights, data, threads):
             optimizer.clear_grad()
             return np.array([float(loss)])
 
-        return step
-    if side == "paddle dygraph":
-        encoder = DygraphEncoder(model)
-    else:
-        folder = tempfile.mkdtemp()
-        path = export(model, folder)
-        if side == "onnxruntime":
-            from export_model import to_onnx
-
-            from proving.exporting import onnx_session
-
-            session = onnx_session(to_onnx(path))
-            encoder = lambda ids, mask: session.run(None, {"input_ids": ids, "attention_mask": mask})[0]  # noqa: E731
-        else:
-            encoder = InferenceEncoder(folder, threads=threads)
-    return lambda: np.concatenate([encoder(*batch) for batch in data])
+        return {"train": step}, paddle.__version__
+    encoder = encoder_of(side, model, threads)
+    return {"embed": lambda: np.concatenate([encoder(*batch) for batch in data])}, paddle.__version__
 
 
-def worker(args):
-    """Answers each line on stdin with the times of one round; the first answer comes with the result, in a file."""
-    stored = np.load(args.data)
-    data = [(stored["ids%d" % i], stored["mask%d" % i]) for i in range(len(stored.files) // 2)]
-    build = torch_side if args.side.startswith("torch") else paddle_side
-    run = build(args.side, args.weights, data, args.threads)
-    np.save(args.result, run())
-    run()
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        start, cpu = time.perf_counter(), time.process_time()
-        run()
-        print("round %.6f %.6f" % (time.perf_counter() - start, time.process_time() - cpu), flush=True)
-
-
-def answer(process, kind):
-    for line in process.stdout:
-        if line.startswith(kind):
-            return [float(value) for value in line.split()[1:]]
-    raise SystemExit("error: a side ended early; its output is above")
+BUILDS = {**dict.fromkeys(OURS, paddle_side), **dict.fromkeys(THEIRS, torch_side)}
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--out", required=True)
-    parser.add_argument("--torch_python", default=sys.executable)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=1)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    sides.options(parser, tuple(BUILDS), rounds=9)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--batches", type=int, default=4)
-    for name in ("side", "data", "weights", "result"):
+    for name in ("data", "here", "there"):
         parser.add_argument("--" + name, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.side:
-        worker(args)
+    if sides.worker(BUILDS, args):
         return
+    if not args.torch_python:
+        parser.error("--torch_python VENV/bin/python is needed")
     os.makedirs(args.out, exist_ok=True)
     import assets
     import bench
@@ -155,42 +143,11 @@ def main():
     data = bench.batches(BertTokenizer.from_pretrained(here), args.batches, args.batch)
     path = os.path.join(args.out, "batches.npz")
     np.savez(path, **{"%s%d" % (n, i): a for i, pair in enumerate(data) for n, a in zip(("ids", "mask"), pair)})
-    processes, results = {}, {}
-    for side in SIDES + TRAIN:
-        python, weights = (args.torch_python, there) if side.startswith("torch") else (sys.executable, here)
-        results[side] = os.path.join(args.out, side.replace(" ", "_") + ".npy")
-        command = [python, os.path.abspath(__file__), "--out", args.out, "--side", side, "--data", path]
-        command += ["--weights", weights, "--result", results[side], "--threads", str(args.threads)]
-        env = dict(os.environ, OMP_NUM_THREADS=str(args.threads), MKL_NUM_THREADS=str(args.threads))
-        processes[side] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True)
-        answer(processes[side], "ready")
-    times = {side: [] for side in processes}
-    for turn in range(args.rounds):
-        order = list(processes)
-        for side in order[turn % len(order) :] + order[: turn % len(order)]:
-            processes[side].stdin.write("go\n")
-            processes[side].stdin.flush()
-            times[side].append(answer(processes[side], "round"))
-    for process in processes.values():
-        process.stdin.close()
-        process.wait()
-    report = {"threads": args.threads, "rounds": args.rounds, "batch": args.batch, "batches": args.batches, "rows": []}
-    for ours_sides, base_side in ((SIDES, "torch sdpa"), (TRAIN, "torch train")):
-        want = np.load(results[base_side])
-        for side in ours_sides:
-            row = {"side": side, "against": base_side, "largest_difference": float(np.abs(np.load(results[side]) - want).max())}
-            for clock, name in enumerate(("wall", "cpu")):
-                ratios = [mine[clock] / base[clock] for mine, base in zip(times[side], times[base_side])]
-                row[name + "_ms"] = round(statistics.median(t[clock] for t in times[side]) * 1e3, 1)
-                row[name + "_ratio"] = round(statistics.median(ratios), 3)
-                row[name + "_ratio_range"] = [round(min(ratios), 3), round(max(ratios), 3)]
-            report["rows"].append(row)
-            print(row)
-    for file in list(results.values()) + [path]:
-        os.remove(file)
-    with open(os.path.join(args.out, "bench_torch.json"), "w", encoding="utf-8") as stream:
-        json.dump(report, stream, indent=1, sort_keys=True)
-        stream.write("\n")
+    pythons = {side: args.torch_python if side in THEIRS else sys.executable for side in BUILDS}
+    started = sides.start(args, pythons, ["--data", path, "--here", here, "--there", there])
+    result = {"batch": args.batch, "batches": args.batches, **sides.compare(started, ["embed", "train"], PAIRS, args)}
+    os.remove(path)
+    sides.write(args, "bench_torch.json", result)
 
 
 if __name__ == "__main__":

@@ -14,14 +14,13 @@ SHAPES = ((1, 3), (2, 17), (5, 40), (3, 8))
 
 def main():
     args = arguments()
-    reference = args.reference or os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "reference")
     port.use_overlay()
     from export_model import to_onnx
     from retriever.embedder import InferenceEncoder, export
 
-    recorder = Recorder(args.out)
+    recorder, one = Recorder(args.out), port.Set(args.reference, "bge_bert")
     for pooling in ("cls", "mean"):
-        model = port.build(reference, "bge_bert")
+        model = one.build()
         model.pooling = pooling
         folder = os.path.join(args.out, pooling)
         os.makedirs(folder)

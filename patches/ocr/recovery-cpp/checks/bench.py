@@ -7,16 +7,14 @@ The command is timed as a process (start, reading the files, writing .docx and .
 import json
 import os
 import resource
-import sys
 import time
+
+from build import recover_command
+from pages import inputs, save
+from parity import python_recovery, run
 
 from proving.record import arguments
 from proving.timing import interleave, write_benchmark
-
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from build import recover_command  # noqa: E402
-from pages import inputs, save  # noqa: E402
-from parity import python_recovery, run  # noqa: E402
 
 COUNTS = {"text pages": 100, "tables": 20, "300 blocks": 4}  # pages in one document
 

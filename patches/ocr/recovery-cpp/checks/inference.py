@@ -14,21 +14,18 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import sysconfig
 import tempfile
 import zipfile
 from html import unescape
 
 import openpyxl
+from blocks import read, squeeze
+from page_image import draw
+from weights import weights
 
 from proving.record import arguments, write_metrics
 from proving.wheels import cache, publish, sha256, unpacked_npm
-
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from blocks import read, squeeze  # noqa: E402
-from page_image import draw  # noqa: E402
-from weights import weights  # noqa: E402
 
 CHECKS = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.join("deploy", "cpp_infer")

@@ -12,13 +12,12 @@ import sys
 import traceback
 import zipfile
 
-from proving.record import arguments, write_json, write_metrics
-
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import openpyxl  # noqa: E402
-from blocks import columns, read, squeeze  # noqa: E402
-from build import recover_command  # noqa: E402
-from pages import HEIGHT, WIDTH, inputs, save  # noqa: E402
+from blocks import columns, read, squeeze
+from build import recover_command
+from pages import HEIGHT, WIDTH, inputs, save
+
+from proving.record import arguments, write_json, write_metrics
 
 
 def python_recovery(name, pages, root):
@@ -105,6 +104,37 @@ def same_sheets(docx, xlsx):
     return True
 
 
+def converted(command, name, case, stage, ours, out):
+    """(row of the report, peak memory in MB) of one input through the C++ command."""
+    folder = save(stage, name, case["pages"])
+    status, messages = run(command, folder, ours)
+    peak = peak_megabytes(words_of(command, folder, ours)) if status == 0 else 0.0
+    docx = os.path.join(ours, name + "_ocr.docx")
+    row = {"cpp": status == 0 and os.path.exists(docx), "messages": messages.replace(out, ""), "parity": case["parity"]}
+    if row["cpp"]:
+        row["kept"] = text_kept(case["pages"], docx)
+        row["sheets"] = same_sheets(docx, os.path.join(ours, name + "_ocr.xlsx"))
+        row["columns"] = columns(docx)
+    return row, peak
+
+
+def beside_python(row, name, pages, stage, ours, theirs):
+    """What the suite's Python does with the same input; whether the documents are equal goes into the row."""
+    folder, docx = os.path.join(stage, name), os.path.join(ours, name + "_ocr.docx")
+    os.makedirs(os.path.join(theirs, name))
+    for picture in os.listdir(folder):  # its crops stand in save_folder/name
+        if picture.endswith(".jpg"):
+            os.link(os.path.join(folder, picture), os.path.join(theirs, name, picture))
+    try:
+        path = python_recovery(name, pages, theirs)
+        if row["cpp"]:
+            row["equal"] = (read(path) if path else []) == read(docx)
+        return "written" if path else "nothing written"
+    except Exception as problem:
+        traceback.print_exc()
+        return "%s: %s" % (type(problem).__name__, problem)
+
+
 def main():
     args = arguments()
     command = recover_command()
@@ -112,36 +142,9 @@ def main():
     os.makedirs(theirs)
     report, peak = {}, 0.0
     for name, case in inputs().items():
-        folder = save(stage, name, case["pages"])
-        status, messages = run(command, folder, ours)
-        if status == 0:
-            peak = max(peak, peak_megabytes(words_of(command, folder, ours)))
-        docx = os.path.join(ours, name + "_ocr.docx")
-        row = {"cpp": status == 0 and os.path.exists(docx), "messages": messages.replace(args.out, ""), "parity": None}
-        if row["cpp"]:
-            row["kept"] = text_kept(case["pages"], docx)
-            row["sheets"] = same_sheets(docx, os.path.join(ours, name + "_ocr.xlsx"))
-            row["columns"] = columns(docx)
-        report[name] = row
-        row["parity"] = case["parity"]
-        if not case["python"]:
-            row["python"] = "not run"
-            print(name, json.dumps(row, ensure_ascii=False), flush=True)
-            continue
-        os.makedirs(os.path.join(theirs, name))
-        for picture in os.listdir(folder):  # its crops stand in save_folder/name
-            if picture.endswith(".jpg"):
-                os.link(os.path.join(folder, picture), os.path.join(theirs, name, picture))
-        try:
-            path = python_recovery(name, case["pages"], theirs)
-            row["python"] = "written" if path else "nothing written"
-            if path and row["cpp"]:
-                row["equal"] = read(path) == read(docx)
-            elif not path and row["cpp"]:
-                row["equal"] = read(docx) == []
-        except Exception as problem:
-            row["python"] = "%s: %s" % (type(problem).__name__, problem)
-            traceback.print_exc()
+        row, used = converted(command, name, case, stage, ours, args.out)
+        report[name], peak = row, max(peak, used)
+        row["python"] = beside_python(row, name, case["pages"], stage, ours, theirs) if case["python"] else "not run"
         print(name, json.dumps(row, ensure_ascii=False), flush=True)
     write_json(os.path.join(args.out, "parity.json"), report)
     compared = [row for row in report.values() if row["parity"]]

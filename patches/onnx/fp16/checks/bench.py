@@ -3,12 +3,12 @@
 import argparse
 import json
 import os
-import sys
 
 from proving.record import arguments
 from proving.timing import interleave, write_benchmark
+from proving.tree import on_path
 
-sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
+on_path("tests")
 import fp16_base  # noqa: E402, F401 - lets a source tree without version.py be imported
 import paddle  # noqa: E402
 import paddle2onnx  # noqa: E402

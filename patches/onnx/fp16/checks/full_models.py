@@ -10,11 +10,13 @@ With PADDLE2ONNX_CORE, the core that it names converts.
 import argparse
 import json
 import os
-import sys
 
+from proving.published import read_safetensors
 from proving.record import arguments
+from proving.tree import on_path
+from proving.weights import assign
 
-sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
+on_path("tests")
 import numpy as np  # noqa: E402
 import onnx  # noqa: E402
 import paddle  # noqa: E402
@@ -35,48 +37,38 @@ def pictures(random, height, width):
     return [(fine + 0.1 * random.randn(2, 3, height, width)).astype(np.float16)]
 
 
+BERT_LAYER = [
+    ("attention.self.query", "self_attn.q_proj"),
+    ("attention.self.key", "self_attn.k_proj"),
+    ("attention.self.value", "self_attn.v_proj"),
+    ("attention.output.dense", "self_attn.out_proj"),
+    ("attention.output.LayerNorm", "norm1"),
+    ("intermediate.dense", "linear1"),
+    ("output.dense", "linear2"),
+    ("output.LayerNorm", "norm2"),
+]
+
+
 def minilm(folder):
     """PaddleNLP's BertModel with the weights, and rows of tokens: (layer, [tokens])."""
     from paddlenlp.transformers import BertConfig, BertModel
-    from safetensors.numpy import load_file
 
-    found = load_file(os.path.join(folder, "model.safetensors"))
-    config = BertConfig(
-        vocab_size=30522,
-        hidden_size=384,
-        num_hidden_layers=6,
-        num_attention_heads=12,
-        intermediate_size=1536,
-        max_position_embeddings=512,
-        type_vocab_size=2,
-        layer_norm_eps=1e-12,
-    )
-    layer = BertModel(config)
-    table = [
-        ("attention.self.query", "self_attn.q_proj"),
-        ("attention.self.key", "self_attn.k_proj"),
-        ("attention.self.value", "self_attn.v_proj"),
-        ("attention.output.dense", "self_attn.out_proj"),
-        ("attention.output.LayerNorm", "norm1"),
-        ("intermediate.dense", "linear1"),
-        ("output.dense", "linear2"),
-        ("output.LayerNorm", "norm2"),
-    ]
+    found = read_safetensors(folder)
+    sizes = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
+    layer = BertModel(BertConfig(vocab_size=30522, max_position_embeddings=512, type_vocab_size=2, layer_norm_eps=1e-12, **sizes))
     state = {}
     for name, value in found.items():
         if name == "embeddings.position_ids":
             continue
         target = name.replace("encoder.layer.", "encoder.layers.").replace("embeddings.LayerNorm", "embeddings.layer_norm")
         if target.startswith("encoder"):
-            for theirs, ours in table:
+            for theirs, ours in BERT_LAYER:
                 if "." + theirs + "." in target:
                     target = target.replace(theirs, ours)
                     break
         dense = value.ndim == 2 and "embeddings" not in name
         state[target] = value.T if dense else value
-    want = set(layer.state_dict())
-    assert set(state) == want, sorted(set(state) ^ want)
-    layer.set_state_dict(state)
+    assign(layer, state)
     with open(os.path.join(folder, "tokenizer.json"), encoding="utf-8") as file:
         vocabulary = json.load(file)["model"]["vocab"]
     rows = [[101] + [vocabulary[word] for word in text.split()] + [102] for row in SENTENCES for text in row]
@@ -161,18 +153,18 @@ def networks(args, random):
     yield ("resnet50", paddle.vision.models.resnet50) + image(224, 224) + (13,)
     yield ("mobilenet_v3_large", paddle.vision.models.mobilenet_v3_large) + image(224, 224) + (13,)
     if args.clas:
-        sys.path.insert(0, args.clas)
+        on_path(args.clas)
         from ppcls.arch.backbone.legendary_models.pp_lcnet import PPLCNet_x1_0
         from ppcls.arch.backbone.legendary_models.swin_transformer import SwinTransformer_tiny_patch4_window7_224
 
         yield ("pp_lcnet_x1_0", PPLCNet_x1_0) + image(224, 224) + (13,)
         yield ("swin_t", SwinTransformer_tiny_patch4_window7_224) + image(224, 224) + (17,)
     if args.ocr:
-        sys.path.insert(0, args.ocr)
+        on_path(args.ocr)
         yield ("pp_ocrv4_det", Detector) + image(320, 320) + (13,)
         yield ("pp_ocrv4_rec", recognizer) + image(48, 320) + (13,)
     if args.det:
-        sys.path.insert(0, args.det)
+        on_path(args.det)
         yield ("pp_yoloe_s", Yolo) + image(320, 320) + (13,)
     yield "bert_base", bert_base, text, [random.randint(1000, 30000, (2, 64))], 17
     if args.minilm:

@@ -10,7 +10,6 @@ must have the types that the program has and the same FP16 weights, and agree wi
 import argparse
 import json
 import os
-import sys
 import tempfile
 
 import numpy as np
@@ -18,6 +17,7 @@ import onnx
 from onnx import numpy_helper
 
 from proving.record import arguments, write_metrics
+from proving.tree import on_path
 
 if not os.path.isfile(os.environ.get("PADDLE2ONNX_CORE", "")):
     raise SystemExit(
@@ -25,7 +25,7 @@ if not os.path.isfile(os.environ.get("PADDLE2ONNX_CORE", "")):
         "  want  the module that `python setup.py build_ext` makes from this branch, with its submodules (third_party/)\n"
         "  next  PADDLE2ONNX_CORE=/path/to/paddle2onnx_cpp2py_export.so make check-onnx-fp16 ARGS='--base fork --no-cache'"
     )
-sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
+on_path("tests")
 import fp16_scan  # noqa: E402
 from fp16_base import cast_pairs, casts, convert, errors, evaluate, network, run_onnx  # noqa: E402
 from paddle2onnx import fp16  # noqa: E402
@@ -114,6 +114,14 @@ def main():
     for way, table in (("native", native), ("restored", restored)):
         with open(os.path.join(args.out, "scan_%s.md" % way), "w") as file:
             file.write(markdown(table, opsets))
+    metrics = figures(rows, native, restored, invalid, apart)
+    write_metrics(args.out, metrics=metrics)
+    for row in rows:
+        print(row)
+    print(metrics, apart)
+
+
+def figures(rows, native, restored, invalid, apart):
     ways = [row for row in rows if row["path"] == "native"]
     metrics = {
         "max_error": max(row["max"] for row in rows),
@@ -127,10 +135,7 @@ def main():
     }
     for word in RESULTS:
         metrics["native_" + word.replace(" ", "_")] = sum(row["result"] == word for row in native)
-    write_metrics(args.out, metrics=metrics)
-    for row in rows:
-        print(row)
-    print(metrics, apart)
+    return metrics
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ the judge's rtol is; mean, cosine, the rounding control and ONNX Runtime's defau
 import hashlib
 import json
 import os
-import sys
 
 import numpy as np
 
 from proving.record import Recorder, arguments
+from proving.tree import on_path
 
-sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
+on_path("tests")
 import fp16_base  # noqa: E402, F401 - lets a source tree without version.py be imported
 import paddle2onnx  # noqa: E402
 from fp16_base import cast_pairs, casts, convert, errors, evaluate, network, run_onnx  # noqa: E402

@@ -9,7 +9,6 @@ import json
 import os
 import pickle
 import struct
-import sys
 
 import cv2
 import numpy as np
@@ -19,8 +18,9 @@ import skimage
 from paddle import nn
 
 from proving.record import arguments
+from proving.tree import on_path
 
-sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
+on_path("tests")
 from fp16_base import casts, convert, errors, evaluate, run_onnx, save  # noqa: E402
 
 PICTURES = (

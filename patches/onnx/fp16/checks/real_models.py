@@ -7,15 +7,15 @@ domain or CC0), the lines of text that the detector finds on the photographed pa
 import argparse
 import json
 import os
-import sys
 
 import cv2
 import numpy as np
 import skimage
 
 from proving.record import arguments
+from proving.tree import on_path
 
-sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
+on_path("tests")
 from fp16_base import casts, convert, errors, evaluate, halve, run_onnx  # noqa: E402
 
 PICTURES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "page.png")

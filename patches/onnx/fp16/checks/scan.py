@@ -8,11 +8,11 @@ import argparse
 import json
 import os
 import re
-import sys
 
 from proving.record import arguments, write_metrics
+from proving.tree import on_path
 
-sys.path.insert(0, os.path.join(os.getcwd(), "tests"))
+on_path("tests")
 import fp16_scan  # noqa: E402
 
 RESULTS = ["ok", "differs", "wrong shape", "wrong type", "not finite", "does not run", "not converted", "not saved"]

@@ -11,19 +11,17 @@ Two definitions differ between the frameworks and are brought together here, not
   recorded against zero.
 """
 
-import importlib.util
-import os
-
 import numpy as np
 import paddle
 from paddleseg.models import PIDNet, losses
 from paddleseg.models.backbones import PIDNetBackbone
 from paddleseg.transforms import AddEdgeLabel, Compose, Normalize
 
-from proving import seeding
+from proving import case, seeding, tree
 from proving.record import Recorder, arguments
+from proving.reference import ReferenceSet, find_sets, is_there
+from proving.weights import Layout, assign
 
-SIZES = ("s", "m", "l")
 IGNORE = 255
 THRESH, MIN_KEPT = 0.9, 131072
 COEF = (1.0, 0.4, 20.0, 1.0)  # main, auxiliary, boundary, boundary-aware
@@ -54,92 +52,69 @@ FEATURES = {
 HEADS = {"extra_p": "aux_head", "main": "head", "extra_d": "boundary_head"}
 
 
-def load_converter():
-    """The converter that the change ships: its name table is what pairs the parameters."""
-    path = os.path.join(os.getcwd(), "tools", "convert_pidnet.py")
-    spec = importlib.util.spec_from_file_location("convert_pidnet", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+# The converter that the change ships: its name table is what pairs the parameters.
+convert_pidnet = tree.load("tools", "convert_pidnet.py")
 
 
-convert_pidnet = load_converter()
+def network(ctor, channels):
+    """PIDNet of the size that the manifest describes."""
+    backbone = PIDNetBackbone(
+        in_channels=channels,
+        base_channels=ctor["planes"],
+        block_layers=[ctor["m"], ctor["n"]],
+        context_channels=ctor["ppm_planes"],
+        lightweight=ctor["m"] == 2,
+    )
+    return PIDNet(ctor["num_classes"], backbone, head_channels=ctor["head_planes"], align_corners=True)
 
 
-def norm(value):
-    return float(np.sqrt(np.square(value.astype(np.float64)).sum()))
+def criteria(weight):
+    """The four losses with their weights, as PIDNet.loss_computation takes them."""
+    ohem = {"weight": weight, "thresh": THRESH, "min_kept": MIN_KEPT, "ignore_index": IGNORE}
+    types = [
+        losses.PIDNetOhemLoss(**ohem),
+        losses.PIDNetAuxLoss(weight=weight, ignore_index=IGNORE),
+        losses.PIDNetBoundaryLoss(ignore_index=IGNORE),
+        losses.PIDNetBoundaryAwareLoss(boundary_thresh=0.8, **ohem),
+    ]
+    return {"types": types, "coef": list(COEF)}
 
 
-class Case:
+class Case(case.Case):
     """One size in one precision."""
 
-    def __init__(self, recorder, size, dtype, directory):
-        self.recorder, self.size, self.dtype = recorder, size, dtype
-        self.double = dtype == "float64"
-        self.manifest = seeding.read_manifest(os.path.join(directory, "pidnet_%s.manifest.json" % size))
-        self.golden = dict(np.load(os.path.join(directory, "pidnet_%s.npz" % size)))
-        self.small_lr = os.path.join(directory, "pidnet_sgd_small_lr.npz")
-        self.prefix = seeding.seed_prefix(self.manifest)
-        ctor = self.manifest["ctor"]
-        self.classes = ctor["num_classes"]
-        spec = self.manifest["input"]
-        self.image = seeding.seeded(spec["name"], spec["shape"], spec["kind"], self.prefix)
+    def __init__(self, recorder, reference, dtype):
+        super().__init__(recorder, reference, dtype, reference.name[len("pidnet_") :])
+        spec = reference.inputs[0]
+        count, channels, height, width = spec["shape"]
+        self.image = reference.seeded(spec["name"], spec["shape"], spec["kind"])
         self.label = seeding.seeded_labels(
-            "input:pidnet:label", spec["shape"][0], *spec["shape"][2:], num_classes=self.classes, ignore=IGNORE, prefix=self.prefix
+            "input:pidnet:label",
+            count,
+            height,
+            width,
+            num_classes=reference.manifest["ctor"]["num_classes"],
+            ignore=IGNORE,
+            prefix=seeding.seed_prefix(reference.manifest),
         )
-
         paddle.set_default_dtype(dtype)
-        backbone = PIDNetBackbone(
-            in_channels=spec["shape"][1],
-            base_channels=ctor["planes"],
-            block_layers=[ctor["m"], ctor["n"]],
-            context_channels=ctor["ppm_planes"],
-            lightweight=ctor["m"] == 2,
-        )
-        self.model = PIDNet(self.classes, backbone, head_channels=ctor["head_planes"], align_corners=True)
-        weight = self.manifest["class_weights"]
-        ohem = {"weight": weight, "thresh": THRESH, "min_kept": MIN_KEPT, "ignore_index": IGNORE}
-        self.losses = {
-            "types": [
-                losses.PIDNetOhemLoss(**ohem),
-                losses.PIDNetAuxLoss(weight=weight, ignore_index=IGNORE),
-                losses.PIDNetBoundaryLoss(ignore_index=IGNORE),
-                losses.PIDNetBoundaryAwareLoss(boundary_thresh=0.8, **ohem),
-            ],
-            "coef": list(COEF),
-        }
-
-        self.table = convert_pidnet.name_table(ctor["m"], ctor["n"], ctor["m"] == 2)
-        state = convert_pidnet.strip_checkpoint(dict(seeding.parameters(self.manifest)))
+        self.model = network(reference.manifest["ctor"], channels)
+        self.losses = criteria(reference.manifest["class_weights"])
         expected = {name: value.shape for name, value in self.model.state_dict().items()}
-        self.weights = {name: value.astype(dtype) for name, value in convert_pidnet.convert(state, expected).items()}
-        self.parameters = dict(self.model.named_parameters())
+
+        def convert(state):
+            return convert_pidnet.convert(convert_pidnet.strip_checkpoint(state), expected)
+
+        self.weights = convert(reference.weights())
+        if not hasattr(reference, "layout"):  # the same in both precisions
+            reference.layout = Layout(reference.entries, convert)
+        self.layout = reference.layout
         self.reset()
-
-    # --- what is compared
-
-    def key(self, name):
-        return "%s.%s%s" % (self.size, name, ".f64" if self.double else "")
-
-    def add(self, stage, name, got):
-        """Compare with the stored value; in float64 only where the reference has a float64 copy."""
-        want = name + "__f64" if self.double else name
-        if want not in self.golden:
-            return
-        value, stored = seeding.samples(
-            self.golden,
-            want,
-            np.asarray(got).reshape(self.golden[want].shape) if want + "__shape" not in self.golden else np.asarray(got),
-        )
-        self.recorder.add(stage, self.key(name), value, stored)
-        if want + "__stats" in self.golden:
-            self.recorder.add(stage, self.key(name + ".statistics"), *seeding.stored_statistics(self.golden, want, got))
 
     # --- running the model
 
     def reset(self):
-        missing, unexpected = self.model.set_state_dict({name: paddle.to_tensor(value) for name, value in self.weights.items()})
-        assert not missing and not unexpected, (missing, unexpected)
+        assign(self.model, self.weights)
         self.model.clear_gradients()
 
     def mode(self, training):
@@ -153,51 +128,34 @@ class Case:
         data = {"label": paddle.to_tensor(self.label.astype("int64")), "edge": edge}
         return self.model.loss_computation(outputs, self.losses, data), outputs
 
-    def ordered(self, order, read):
-        """`read(tensor here, name there)` of every name of the reference, in its order."""
-        return np.array([read(convert_pidnet.rename(name, self.table), name) for name in order])
-
-    def probe(self, name, value):
-        return float(
-            np.vdot(value.astype(np.float64), seeding.seeded("probe:" + name, value.shape, "input", self.prefix).astype(np.float64))
-        )
-
     # --- the stages
 
     def edges(self):
         """The edge labels and the normalized image, through the transforms of the suite."""
         height, width = self.label.shape[1:]
         pipeline = Compose([AddEdgeLabel(), Normalize(mean=MEAN, std=STD)])
-        edges = []
+        samples = []
         for index, label in enumerate(self.label):
-            picture = seeding.smooth_image("input:pidnet:image:%d" % index, height, width, self.prefix)
-            sample = pipeline({"img": picture.astype("float32"), "label": label, "gt_fields": ["label"]})
-            edges.append(sample["edge"])
-            if index == 0 and not self.double:
-                self.add("forward", "gen_sample.image0", sample["img"])
+            prefix = seeding.seed_prefix(self.reference.manifest)
+            picture = seeding.smooth_image("input:pidnet:image:%d" % index, height, width, prefix)
+            samples.append(pipeline({"img": picture.astype("float32"), "label": label, "gt_fields": ["label"]}))
+        edges = np.stack([sample["edge"] for sample in samples])
         if not self.double:
-            self.add("forward", "label", self.label)
-            self.add("forward", "edge", np.stack(edges))
-        return paddle.to_tensor(np.stack(edges))
+            for key, value in (("gen_sample.image0", samples[0]["img"]), ("label", self.label), ("edge", edges)):
+                self.compare("forward", key, value)
+        return paddle.to_tensor(edges)
 
     def forward(self, name, training, edge):
-        """One forward pass with the features kept, and its loss terms."""
+        """One forward pass with the features compared: its loss terms, its outputs, values a channel of each normalization."""
         self.reset()
         self.mode(training)
         kept, counts, hooks = {}, {}, []
 
         def keep(key):
-            def hook(layer, inputs, output):
-                kept[key] = output
-
-            return hook
+            return lambda layer, inputs, output: kept.update({key: output})
 
         def count(key):
-            def hook(layer, inputs):
-                shape = inputs[0].shape
-                counts[key] = int(shape[0] * shape[2] * shape[3])
-
-            return hook
+            return lambda layer, inputs: counts.update({key: inputs[0].size // inputs[0].shape[1]})
 
         for there, here in FEATURES.items():
             hooks.append(getattr(self.model.backbone, here).register_forward_post_hook(keep("feat." + there)))
@@ -210,133 +168,86 @@ class Case:
         for hook in hooks:
             hook.remove()
         for key, value in kept.items():
-            self.add("forward", "%s.%s" % (name, key), value.numpy())
+            self.compare("forward", "%s.%s" % (name, key), value)
         return terms, outputs, counts
 
     def loss_terms(self, name, terms, outputs):
         main, auxiliary, boundary, aware = [float(term) for term in terms]
-        self.add("loss", name + ".ohem_main", main)
-        self.add("loss", name + ".ce_extra_p_mean_over_all_pixels", auxiliary / COEF[1])
-        self.add("loss", name + ".loss_s_mean", main + auxiliary)
-        self.add("loss", name + ".loss_b", boundary)
-        self.add("loss", name + ".loss_sb", aware)
-        self.add("loss", name + ".loss_total", main + auxiliary + boundary + aware)
-        self.add("loss", name + ".loss", main + auxiliary + boundary + aware)
+        total = main + auxiliary + boundary + aware
         label = self.losses["types"][3].boundary_label(outputs[2], paddle.to_tensor(self.label.astype("int64"))).numpy()
-        self.add("loss", name + ".bas_label", label[:, 0].astype("uint8"))
-        self.add("loss", name + ".n_bas_pixels", (label != IGNORE).sum())
-        if name + ".loss_index_error" in self.golden and int(self.golden[name + ".loss_index_error"].reshape(-1)[0]):
-            self.recorder.add("loss", self.key(name + ".loss_of_no_boundary"), aware, 0.0)
+        for key, value in (
+            ("ohem_main", main),
+            ("ce_extra_p_mean_over_all_pixels", auxiliary / COEF[1]),
+            ("loss_s_mean", main + auxiliary),
+            ("loss_b", boundary),
+            ("loss_sb", aware),
+            ("loss_total", total),
+            ("loss", total),
+            ("bas_label", label[:, 0].astype("uint8")),
+            ("n_bas_pixels", (label != IGNORE).sum()),
+        ):
+            self.compare("loss", "%s.%s" % (name, key), value)
+        error = name + ".loss_index_error"
+        if error in self.reference.arrays and self.reference.arrays[error].any():
+            self.made("loss", name + ".loss_of_no_boundary", aware, 0.0)
 
     def gradients(self, name):
-        order = self.manifest["param_order"]
-        grads = {key: value.grad for key, value in self.parameters.items()}
-        arrays = {key: np.zeros(self.parameters[key].shape) if grad is None else grad.numpy() for key, grad in grads.items()}
-        self.add("backward", name + ".grad_l2", self.ordered(order, lambda here, there: norm(arrays[here])))
-        self.add("backward", name + ".grad_probe_dot", self.ordered(order, lambda here, there: self.probe(there, arrays[here])))
+        found = self.layout.back(case.gradients(self.model))
+        self.vector("backward", name + ".grad_l2", found, case.norm)
+        self.vector("backward", name + ".grad_probe_dot", found, self.probe)
         if not self.double:
-            self.add(
-                "backward", name + ".grad_exists", self.ordered(order, lambda here, there: grads[here] is not None).astype("uint8")
-            )
+            exists = [found[there] is not None for there in self.reference.order]
+            self.compare("backward", name + ".grad_exists", np.array(exists, "uint8"))
 
     def buffers(self, name, counts):
         state = {key: value.numpy().astype(np.float64) for key, value in self.model.state_dict().items()}
-
-        def read(here, there):
-            value = state[here]
-            layer, leaf = here.rsplit(".", 1)
+        for key in state:
+            layer, leaf = key.rsplit(".", 1)
             if leaf == "_variance":
-                n = counts[layer]
-                kept = 0.9 * self.weights[here].astype(np.float64)
-                value = kept + (value - kept) * n / (n - 1)
-            return value
-
-        self.add("forward", name + ".buffer_l2", self.ordered(self.manifest["buffer_order"], lambda h, t: norm(read(h, t))))
-        for there in self.manifest["buffer_order"]:
-            key = "%s.%s" % (name, there)
-            if key in self.golden and not self.double:
-                self.add("forward", key, read(convert_pidnet.rename(there, self.table), there))
-
-    def stored_sequence(self, name):
-        """What the set holds of an SGD run, None if it has none of that name."""
-        if name == "sgd_lr1e-5":
-            if not os.path.isfile(self.small_lr):
-                return None
-            head = self.size + "."
-            golden = {key[len(head) :]: value for key, value in np.load(self.small_lr).items() if key.startswith(head)}
-        else:
-            golden = self.golden
-        suffix = "__f64" if self.double else ""
-        found = {
-            key[len(name) + 1 :]: golden[key + suffix]
-            for key in golden
-            if key.startswith(name + ".") and not key.endswith("__f64") and key + suffix in golden
-        }
-        return found or None
+                n, kept = counts[layer], 0.9 * self.weights[key].astype(np.float64)
+                state[key] = kept + (state[key] - kept) * n / (n - 1)
+        found = self.layout.back(state)
+        order = self.reference.manifest["buffer_order"]
+        self.compare("forward", name + ".buffer_l2", np.array([case.norm(there, found[there]) for there in order]))
+        if not self.double:
+            for there in order:
+                if self.reference.holds("%s.%s" % (name, there)):
+                    self.compare("forward", "%s.%s" % (name, there), found[there])
 
     def sgd_bneval(self, edge):
         """Five steps of plain SGD in eval mode, without the boundary-aware term: well conditioned, so compared in full."""
-        golden = self.stored_sequence("sgd_bneval")
-        if golden is None:
+        steps = self.length("sgd_bneval.loss_seq")
+        if not steps:
             return
         self.reset()
         self.mode(False)
-        optimizer = paddle.optimizer.SGD(learning_rate=0.01, parameters=self.model.parameters())
         pieces = []
-        for step, wanted in enumerate(golden["loss_seq"]):
+
+        def loss():
             terms = self.terms(edge)[0][:3]
-            sum(terms).backward()
-            if step == 0:
-                self.gradients("bneval")
-            optimizer.step()
-            optimizer.clear_grad()
             main, auxiliary, boundary = [float(term) for term in terms]
             pieces.append([main + auxiliary, boundary, 0.0])
-            self.recorder.add("optimizer", self.key("sgd_bneval.loss.%d" % (step + 1)), main + auxiliary + boundary, wanted)
-        self.recorder.add("optimizer", self.key("sgd_bneval.loss_pieces"), np.array(pieces), golden["loss_pieces"])
-        order = self.manifest["param_order"]
-        values = {key: value.numpy() for key, value in self.parameters.items()}
-        self.recorder.add(
-            "optimizer",
-            self.key("sgd_bneval.param_l2"),
-            self.ordered(order, lambda here, there: norm(values[here])),
-            golden["param_l2"],
-        )
-        self.recorder.add(
-            "optimizer",
-            self.key("sgd_bneval.param_probe_dot"),
-            self.ordered(order, lambda here, there: self.probe(there, values[here])),
-            golden["param_probe_dot"],
-        )
+            return sum(terms)
 
-    def sgd_bntrain(self, name, rate, steps, first_loss, first_grads, edge):
+        case.descend(self.model, loss, 0.01, steps, first=lambda: self.gradients("bneval"), finish=True)
+        totals = [sum(piece) for piece in pieces]
+        self.series("optimizer", "sgd_bneval.loss_seq", totals, each="sgd_bneval.loss.%d", first=1)
+        self.compare("optimizer", "sgd_bneval.loss_pieces", np.array(pieces))
+        values = self.layout.back({key: value.numpy() for key, value in self.model.state_dict().items()})
+        self.vector("optimizer", "sgd_bneval.param_l2", values, case.norm)
+        self.vector("optimizer", "sgd_bneval.param_probe_dot", values, self.probe)
+
+    def sgd_bntrain(self, name, rate, steps, start, edge):
         """The losses of the first `steps` steps of plain SGD in train mode. Later ones are chaotic in the reference itself.
 
-        The first step is the training pass that was made already, and after the last loss no gradient is needed.
+        `start`, the first step's loss and gradients, is the training pass that was made already.
         """
-        golden = self.stored_sequence(name)
-        if golden is None:
-            return
-        self.reset()
-        self.mode(True)
-        optimizer = paddle.optimizer.SGD(learning_rate=rate, parameters=self.model.parameters())
-        wanted = golden["loss_seq"]
-        for step in range(min(steps, len(wanted))):
-            if step == 0:
-                loss = first_loss
-                for key, grad in first_grads.items():
-                    self.parameters[key].grad = grad
-            elif step == steps - 1:
-                with paddle.no_grad():
-                    loss = float(sum(self.terms(edge)[0]))
-            else:
-                total = sum(self.terms(edge)[0])
-                total.backward()
-                loss = float(total)
-            self.recorder.add("optimizer", self.key("%s.loss.%d" % (name, step + 1)), loss, wanted[step])
-            if step < steps - 1:
-                optimizer.step()
-                optimizer.clear_grad()
+        steps = min(steps, self.length(name + ".loss_seq"))
+        if steps:
+            self.reset()
+            self.mode(True)
+            losses = case.descend(self.model, lambda: sum(self.terms(edge)[0]), rate, steps, start=start)
+            self.series("optimizer", name + ".loss_seq", losses, each=name + ".loss.%d", first=1)
 
     def run(self):
         edge = self.edges()
@@ -350,68 +261,69 @@ class Case:
         total.backward()
         self.gradients("train")
         self.buffers("train", counts)
-        first_grads = {name: value.grad.clone() for name, value in self.parameters.items() if value.grad is not None}
+        gradients = {name: value.grad.clone() for name, value in self.model.named_parameters() if value.grad is not None}
         self.sgd_bneval(edge)
-        self.sgd_bntrain("sgd", 0.01, 2, float(total), first_grads, edge)
-        self.sgd_bntrain("sgd_lr1e-5", 1e-5, 3, float(total), first_grads, edge)
+        self.sgd_bntrain("sgd", 0.01, 2, (total, gradients), edge)
+        self.sgd_bntrain("sgd_lr1e-5", 1e-5, 3, (total, gradients), edge)
+        self.close()
 
 
-def units(recorder, directory, prefix, dtype):
+class Units(case.Case):
     """The losses alone, on stored labels and seeded scores."""
-    path = os.path.join(directory, "pidnet_loss_units.npz")
-    if not os.path.isfile(path):
-        return
-    golden = dict(np.load(path))
-    double = dtype == "float64"
-    classes_weight = None
-    for size in SIZES:
-        manifest = os.path.join(directory, "pidnet_%s.manifest.json" % size)
-        if os.path.isfile(manifest):
-            classes_weight = seeding.read_manifest(manifest)["class_weights"]
-    paddle.set_default_dtype(dtype)
-    label = golden["label"]
-    scores = 3 * seeding.seeded("input:pidnet:unit:score", (len(label), len(classes_weight)) + label.shape[1:], "input", prefix)
 
-    def compare(name, criterion, logit, target, coef=1.0):
-        suffix = "__f64" if double else ""
-        logit = paddle.to_tensor(logit.astype(dtype), stop_gradient=False)
+    def __init__(self, recorder, reference, sizes, dtype):
+        super().__init__(recorder, reference, dtype, "unit")
+        self.weight, self.prefix = sizes[-1].manifest["class_weights"], seeding.seed_prefix(sizes[-1].manifest)
+        paddle.set_default_dtype(dtype)
+
+    def seeded(self, name, factor, channels):
+        count, height, width = self.reference.arrays["label"].shape
+        return factor * seeding.seeded(name, (count, channels, height, width), "input", self.prefix)
+
+    def unit(self, name, criterion, logit, target, coef=1.0):
+        logit = paddle.to_tensor(logit.astype(self.dtype), stop_gradient=False)
         loss = coef * criterion(logit, paddle.to_tensor(target.astype("int64")))
         loss.backward()
-        end = ".f64" if double else ""
-        recorder.add("loss", "unit.%s.loss%s" % (name, end), float(loss), golden[name + ".loss" + suffix].reshape(()))
-        if not double:
-            recorder.add("backward", "unit.%s.grad" % name, *seeding.samples(golden, name + ".grad", logit.grad.numpy()))
+        self.compare("loss", name + ".loss", loss)
+        if not self.double:
+            self.compare("backward", name + ".grad", logit.grad)
 
-    for name in sorted({key.rsplit(".", 1)[0] for key in golden if key.startswith("ohem_")}):
-        if name + ".loss" not in golden:
-            continue
-        _, thresh, kept = name.split("_")
-        compare(name, losses.PIDNetOhemLoss(weight=classes_weight, thresh=float(thresh), min_kept=int(kept)), scores, label)
-    if "boundary.loss" in golden:
+    def run(self):
+        label = self.reference.arrays["label"]
+        scores = self.seeded("input:pidnet:unit:score", 3, len(self.weight))
+        for name in sorted({key.rsplit(".", 1)[0] for key in self.reference.keys("ohem_") if key.endswith(".loss")}):
+            _, thresh, kept = name.split("_")
+            self.unit(name, losses.PIDNetOhemLoss(weight=self.weight, thresh=float(thresh), min_kept=int(kept)), scores, label)
         transform = AddEdgeLabel()
         edge = np.stack([transform({"label": one})["edge"] for one in label])
-        if not double:
-            recorder.add("forward", "unit.edge", edge, golden["edge"])
-        logit = 2 * seeding.seeded("input:pidnet:unit:edge_logit", (len(label), 1) + label.shape[1:], "input", prefix)
-        compare("boundary", losses.PIDNetBoundaryLoss(), logit, edge, coef=20.0)
+        if not self.double:
+            self.compare("forward", "edge", edge)
+        if self.holds("boundary.loss"):
+            logit = self.seeded("input:pidnet:unit:edge_logit", 2, 1)
+            self.unit("boundary", losses.PIDNetBoundaryLoss(), logit, edge, coef=20.0)
+        self.close()
 
 
 def main():
     def add(parser):
-        parser.add_argument("--sizes", default="", help="comma separated, of s, m and l; default: all that the set holds")
+        parser.add_argument("--sizes", default="", help="comma separated, of s, m and l; default: all that the directory holds")
         parser.add_argument("--dtypes", default="float32,float64", help="comma separated")
 
     args = arguments(add)
-    held = [size for size in SIZES if os.path.isfile(os.path.join(args.reference, "pidnet_%s.manifest.json" % size))]
-    sizes = args.sizes.split(",") if args.sizes else held
-    if not set(sizes) <= set(held) or not sizes:
-        raise SystemExit("error: %s holds the sizes %s, not %s" % (args.reference, held or "none", sizes))
+    held = [name for name in find_sets(args.reference, "pidnet_") if name not in ("pidnet_loss_units", "pidnet_sgd_small_lr")]
+    names = ["pidnet_" + size for size in args.sizes.split(",")] if args.sizes else held
+    if not set(names) <= set(held) or not names:
+        raise SystemExit("error: %s holds %s, not %s" % (args.reference, held or "no pidnet_<size>", names))
     recorder = Recorder(args.out)
+    sets = [ReferenceSet(args.reference, name) for name in names]
+    for one in sets:
+        one.include("pidnet_sgd_small_lr.npz", one.name[len("pidnet_") :] + ".")
+    units = ReferenceSet(args.reference, "pidnet_loss_units") if is_there(args.reference, "pidnet_loss_units") else None
     for dtype in args.dtypes.split(","):
-        for size in sizes:
-            case = Case(recorder, size, dtype, args.reference)
-            case.run()
-        units(recorder, args.reference, case.prefix, dtype)
+        for one in sets:
+            Case(recorder, one, dtype).run()
+        if units:
+            Units(recorder, units, sets, dtype).run()
     recorder.write()
 
 

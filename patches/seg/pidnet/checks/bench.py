@@ -116,6 +116,19 @@ def step_side(which, out, static):
     return step
 
 
+def training_rows(args, rounds, warmup):
+    """A training step of either network, dygraph against static and one network against the other."""
+    # the losses of PP-LiteSeg add float32 and int64 at this base, which paddle 3 refuses
+    trained = ("pidnet_s", "pp_liteseg") if paddle_version().startswith("2.") else ("pidnet_s",)
+    steps = {f"{NAMES[which]} {mode}": step_side(which, args.out, mode == "static") for which in trained for mode in MODES}
+    samples = interleave(steps, rounds, warmup)
+    shape = "x".join(map(str, (STEP["batch"], 3) + STEP["crop"]))
+    pairs = [(f"{NAMES[which]} static", f"{NAMES[which]} dygraph") for which in trained]
+    pairs += [(f"{NAMES['pidnet_s']} {mode}", f"{NAMES['pp_liteseg']} {mode}") for mode in MODES if len(trained) == 2]
+    name = f"training step {shape}"
+    return [{"name": name, "ours": ours, "against": against, "samples": samples} for ours, against in pairs]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     length = parser.add_mutually_exclusive_group()
@@ -148,15 +161,7 @@ def main():
         }
     )
 
-    # the losses of PP-LiteSeg add float32 and int64 at this base, which paddle 3 refuses
-    trained = ("pidnet_s", "pp_liteseg") if paddle_version().startswith("2.") else ("pidnet_s",)
-    steps = {f"{NAMES[which]} {mode}": step_side(which, args.out, mode == "static") for which in trained for mode in MODES}
-    samples = interleave(steps, rounds, warmup)
-    shape = "x".join(map(str, (STEP["batch"], 3) + STEP["crop"]))
-    pairs = [(f"{NAMES[which]} static", f"{NAMES[which]} dygraph") for which in trained]
-    pairs += [(f"{NAMES['pidnet_s']} {mode}", f"{NAMES['pp_liteseg']} {mode}") for mode in MODES if len(trained) == 2]
-    for ours, against in pairs:
-        rows.append({"name": f"training step {shape}", "ours": ours, "against": against, "samples": samples})
+    rows += training_rows(args, rounds, warmup)
     write_benchmark(args.out, rows)
     for row in rows:
         ours, against = (np.median(row["samples"][row[side]]) for side in ("ours", "against"))

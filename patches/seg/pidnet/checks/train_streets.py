@@ -19,6 +19,7 @@ those tried (--budget rate --learning_rate; evidence/streets_rates.json).
 
 import argparse
 import glob
+import importlib
 import json
 import os
 import subprocess
@@ -30,7 +31,7 @@ import numpy as np
 import streets
 import yaml
 
-from proving.record import write_metrics
+from proving.record import arguments, write_metrics
 from proving.static_proof import prepare_environment
 
 SEED = 68
@@ -203,20 +204,10 @@ def run(which, data, classes, budget, rate, folder):
         keep_checkpoint_max=1,
         to_static_training=True,
     )
-    seconds = time.perf_counter() - start
+    result = {"model": NAMES[which], "learning_rate": rate, "seconds": time.perf_counter() - start, **curves_of(saved)}
+    result["parameters"] = sum(int(np.prod(p.shape)) for p in model.parameters())
     miou, accuracy, ious, _, kappa = evaluate(model, builder.val_dataset, print_detail=False)
-    parameters = sum(int(np.prod(p.shape)) for p in model.parameters())
-    result = {
-        "model": NAMES[which],
-        "parameters": parameters,
-        "learning_rate": rate,
-        "seconds": seconds,
-        "miou": float(miou),
-        "accuracy": float(accuracy),
-        "kappa": float(kappa),
-        "iou": [float(v) for v in ious],
-        **curves_of(saved),
-    }
+    result.update(miou=float(miou), accuracy=float(accuracy), kappa=float(kappa), iou=[float(v) for v in ious])
     model.eval()
     with paddle.no_grad():
         predictions = predict(model, builder.val_dataset)
@@ -297,7 +288,6 @@ def draw_pictures(data, predictions, palette, path):
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", required=True)
     parser.add_argument("--data", choices=("streets", "photos"), default="streets")
     parser.add_argument("--budget", choices=("short", "rate", "long"), default="short")
     parser.add_argument("--models", nargs="+", choices=list(NAMES), help="default: both; on paddle 3 only pidnet_s")
@@ -306,7 +296,7 @@ def parse():
     parser.add_argument("--learning_rate", type=float, default=None, help="another rate for all of --models")
     parser.add_argument("--jobs", type=int, default=1, help="trainings that run at the same time")
     parser.add_argument("--child", choices=list(NAMES), help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = arguments(parser=parser)
     if args.models is None:
         args.models = list(NAMES)
         if os.environ.get("FORKLIFT_PADDLE", "2.6").startswith("3"):
@@ -332,16 +322,33 @@ def train_all(args):
             )
 
 
+def figures(by_name, base, classes):
+    """(metrics, curves) of the trainings; those of the rival carry its name."""
+    metrics, curves = {}, {}
+    for which, prefix in (("pidnet_s", ""), ("pp_liteseg", "_rival")):
+        if which not in by_name:
+            continue
+        result = by_name[which]
+        metrics["miou" + prefix] = result["miou"]
+        metrics["accuracy" + prefix] = result["accuracy"]
+        metrics["seconds" + prefix] = result["seconds"]
+        metrics[f"miou{prefix}_over_majority"] = result["miou"] / base
+        for name, value in zip(classes, result["iou"]):
+            metrics[f"iou{prefix}_{name}"] = value
+        for name in ("loss", "loss_iter", "miou_curve", "miou_iter"):
+            curves[f"{which}_{name}"] = result[name]
+    if len(by_name) == 2:
+        metrics["miou_over_rival"] = metrics["miou"] / metrics["miou_rival"]
+    return metrics, curves
+
+
 def main():
     args = parse()
     if (args.data, args.budget) not in BUDGETS:
         raise SystemExit(f"train_streets: no budget {args.budget} for {args.data}; next: --budget short or long")
     budget = dict(BUDGETS[args.data, args.budget])
     budget.update(iters=args.iters or budget["iters"], optimizer=args.optimizer)
-    if args.data == "photos":
-        import photos as source
-    else:
-        source = streets
+    source = importlib.import_module(args.data)
     classes = len(source.CLASSES)
     data = os.path.join(args.out, "data")
     if args.child:
@@ -357,46 +364,15 @@ def main():
             results.append(json.load(stream))
         predictions.append(np.load(os.path.join(args.out, f"{which}.npy")))
 
-    by_name = dict(zip(args.models, results))
-    metrics = {
-        "miou_majority": base,
-        "accuracy_majority": base_accuracy,
-        "iterations": budget["iters"],
-        "rival_ran": int("pp_liteseg" in args.models),
-        "train_pictures": budget["counts"][0],
-        "val_pictures": budget["counts"][1],
-    }
-    curves = {}
-    for which, prefix in (("pidnet_s", ""), ("pp_liteseg", "_rival")):
-        if which not in by_name:
-            continue
-        result = by_name[which]
-        metrics["miou" + prefix] = result["miou"]
-        metrics["accuracy" + prefix] = result["accuracy"]
-        metrics["seconds" + prefix] = result["seconds"]
-        metrics[f"miou{prefix}_over_majority"] = result["miou"] / base
-        for name, value in zip(source.CLASSES, result["iou"]):
-            metrics[f"iou{prefix}_{name}"] = value
-        for name in ("loss", "loss_iter", "miou_curve", "miou_iter"):
-            curves[f"{which}_{name}"] = result[name]
-    if len(by_name) == 2:
-        metrics["miou_over_rival"] = metrics["miou"] / metrics["miou_rival"]
+    metrics = {"miou_majority": base, "accuracy_majority": base_accuracy, "iterations": budget["iters"]}
+    metrics.update(rival_ran=int("pp_liteseg" in args.models), train_pictures=budget["counts"][0], val_pictures=budget["counts"][1])
+    found, curves = figures(dict(zip(args.models, results)), base, source.CLASSES)
+    metrics.update(found)
     draw_curves(results, base, os.path.join(args.out, "curves.png"))
     draw_pictures(data, predictions, source.PALETTE, os.path.join(args.out, "pictures.png"))
+    facts = {"data": args.data, "sha256": checksum, "classes": source.CLASSES, "commonest_class": source.CLASSES[commonest]}
     with open(os.path.join(args.out, "results.json"), "w") as stream:
-        json.dump(
-            {
-                "data": args.data,
-                "sha256": checksum,
-                "classes": source.CLASSES,
-                "commonest_class": source.CLASSES[commonest],
-                "budget": budget,
-                "seed": SEED,
-                "results": results,
-            },
-            stream,
-            indent=1,
-        )
+        json.dump({**facts, "budget": budget, "seed": SEED, "results": results}, stream, indent=1)
     write_metrics(args.out, metrics=metrics, curves=curves, pictures=["curves.png", "pictures.png"])
     for result in results:
         print(f"{result['model']}: mIoU {result['miou']:.4f}, accuracy {result['accuracy']:.4f}, {result['seconds']:.0f} s")

@@ -7,21 +7,11 @@ commit no longer has: their parts are then built by paddleseg's SegBuilder. mode
 import importlib
 import os
 import pickle
-import sys
 
 import numpy as np
 from trainers import enter_medicalseg  # beside this file
 
-from proving import rows, seeding, training
-
-BATCHES = 4  # distinct batches, used in turn
-
-
-def whole_model(network, mode):
-    """The line of the trainers: the environment chooses between whole graph and SOT."""
-    import paddle
-
-    return paddle.jit.to_static(network)
+from proving import rows, seeding, sweeps, training, tree
 
 
 def is_static(network):
@@ -36,7 +26,7 @@ def enter(row):
     import paddleseg  # noqa: F401
     from paddleseg.cvlibs import manager
 
-    sys.path.insert(0, os.path.join(os.getcwd(), row["project"]))
+    tree.on_path(row["project"])
     for name in row.get("replaces", []):
         for components in (manager.MODELS, manager.BACKBONES, manager.LOSSES):
             components._components_dict.pop(name, None)
@@ -72,8 +62,7 @@ def read_config(row, kind=None):
     if schedule:
         for key in ("warmup_iters", "warmup_start_lr"):  # 50 steps would all be warming up
             schedule.pop(key, None)
-        usual = 4.0 * (config.batch_size or 1)  # the rate belongs to the batch size on 4 GPUs
-        schedule["learning_rate"] = float(schedule["learning_rate"]) * row["batch"] / usual * row.get("lr_factor", 1)
+        sweeps.scale_rates(schedule, sweeps.rate_factor(row, config.batch_size or 1), ["learning_rate"])
     config.dic["train_dataset"] = {"type": "Dataset"}
     return config
 
@@ -90,11 +79,10 @@ def pictures_and_labels(row, classes, index, dtype, ignore=255):
     return paddle.to_tensor(pictures.astype(dtype)), paddle.to_tensor(labels)
 
 
-def task(model, optimizer, batches, **options):
-    options.setdefault("apply_to_static", whole_model)
-    return training.Task(
-        model=model, optimizer=optimizer, batches=lambda step: batches[step % BATCHES], **{"loss": None, **options}
-    )
+def task(model, optimizer, batch, **options):
+    """`batch(index)` makes one of the batches that are used in turn."""
+    options = {"loss": None, "apply_to_static": sweeps.whole_model, **options}
+    return training.Task(model=model, optimizer=optimizer, batches=sweeps.in_turn(batch), **options)
 
 
 def build_segmentation(row, dtype, out):
@@ -110,12 +98,14 @@ def build_segmentation(row, dtype, out):
     if len(losses["types"]) == 1:  # the Config that LaneSeg was written for took one loss for all logits
         losses["types"] = losses["types"] * len(losses["coef"])
     classes = config.dic["model"]["num_classes"]
-    batches = [pictures_and_labels(row, classes, index, dtype, ignore=row.get("ignore", 255)) for index in range(BATCHES)]
+
+    def batch(index):
+        return pictures_and_labels(row, classes, index, dtype, ignore=row.get("ignore", 255))
 
     def loss(logits, batch):
         return sum(loss_computation(logits_list=logits, labels=batch[1], edges=None, losses=losses))
 
-    return task(builder.model, builder.optimizer, batches, loss=loss)
+    return task(builder.model, builder.optimizer, batch, loss=loss)
 
 
 def panoptic_maps(row, classes, things, index):
@@ -144,10 +134,27 @@ def panoptic_deeplab_targets(row, classes, index, transform):
     }
 
 
-def build_panopticseg(row, dtype, out):
-    """PanopticSeg: its builder, its runner computes the losses."""
+def panoptic_batch(row, model, classes, index, dtype):
+    """Images and the targets that the model's losses take."""
     import paddle
 
+    images, _ = pictures_and_labels(row, classes, index, dtype, ignore=0)
+    if model == "PanopticDeepLab":
+        from paddlepanseg.transforms.generate_targets import GeneratePanopticDeepLabTrainTargets
+
+        transform = GeneratePanopticDeepLabTrainTargets(255, sigma=2, ignore_stuff_in_offset=True, num_classes=classes)
+        targets = panoptic_deeplab_targets(row, classes, index, transform)
+        kinds = {key: np.int64 if key == "sem_label" else dtype for key in targets}
+        return images, {key: paddle.to_tensor(value.astype(kinds[key])) for key, value in targets.items()}
+    made = panoptic_maps(row, classes, (), index)
+    return images, {
+        "gt_ids": [np.array([s["category_id"] for s in segments], np.int64) for _, segments in made],
+        "gt_masks": [np.stack([label == s["id"] for s in segments]).astype(np.float32) for label, segments in made],
+    }
+
+
+def build_panopticseg(row, dtype, out):
+    """PanopticSeg: its builder, its runner computes the losses."""
     enter({**row, "modules": ["paddlepanseg", "paddlepanseg.models", "paddlepanseg.runners", "paddlepanseg.transforms"]})
     from paddlepanseg.cvlibs import Config, build_info_dict, make_default_builder
 
@@ -156,31 +163,16 @@ def build_panopticseg(row, dtype, out):
     model, runner = builder.model, builder.runner
     model.train()
     classes = config.dic["model"]["num_classes"]
-    batches = []
-    for index in range(BATCHES):
-        images, _ = pictures_and_labels(row, classes, index, dtype, ignore=0)
-        if config.dic["model"]["type"] == "PanopticDeepLab":
-            from paddlepanseg.transforms.generate_targets import GeneratePanopticDeepLabTrainTargets
-
-            transform = GeneratePanopticDeepLabTrainTargets(255, sigma=2, ignore_stuff_in_offset=True, num_classes=classes)
-            targets = panoptic_deeplab_targets(row, classes, index, transform)
-            fields = {
-                key: paddle.to_tensor(value.astype(np.int64 if key == "sem_label" else dtype)) for key, value in targets.items()
-            }
-        else:
-            made = panoptic_maps(row, classes, (), index)
-            fields = {
-                "gt_ids": [np.array([s["category_id"] for s in segments], np.int64) for _, segments in made],
-                "gt_masks": [np.stack([label == s["id"] for s in segments]).astype(np.float32) for label, segments in made],
-            }
-        batches.append((images, fields))
 
     def objective(network, batch):
         runner.bind(model=network, criteria=builder.loss, optimizer=builder.optimizer)
         data = build_info_dict(_type_="sample", img=batch[0], **batch[1])
         return runner.aggregate_losses(runner.compute_losses(runner.train_forward(data), data))
 
-    return task(model, builder.optimizer, batches, objective=objective)
+    def batch(index):
+        return panoptic_batch(row, config.dic["model"]["type"], classes, index, dtype)
+
+    return task(model, builder.optimizer, batch, objective=objective)
 
 
 def build_panoptic_deeplab(row, dtype, out):
@@ -191,7 +183,7 @@ def build_panoptic_deeplab(row, dtype, out):
     enter(row)
     from core.train import loss_computation
 
-    sys.path.insert(0, os.path.join(os.getcwd(), "contrib", "PanopticSeg"))
+    tree.on_path("contrib", "PanopticSeg")
     from paddlepanseg.transforms.generate_targets import GeneratePanopticDeepLabTrainTargets
 
     config = read_config(row)
@@ -200,8 +192,8 @@ def build_panoptic_deeplab(row, dtype, out):
     classes = config.dic["model"]["num_classes"]
     # The targets of both projects are the same; this one makes them inside its data set, which needs files.
     transform = GeneratePanopticDeepLabTrainTargets(255, sigma=2, ignore_stuff_in_offset=True, num_classes=classes)
-    batches = []
-    for index in range(BATCHES):
+
+    def batch(index):
         images, _ = pictures_and_labels(row, classes, index, dtype, ignore=0)
         made = panoptic_deeplab_targets(row, classes, index, transform)
         targets = {
@@ -212,13 +204,25 @@ def build_panoptic_deeplab(row, dtype, out):
             "offset": made["offset"].astype(dtype),
             "offset_weights": made["offset_weights"][:, 0].astype(dtype),
         }
-        batches.append((images, {key: paddle.to_tensor(value) for key, value in targets.items()}))
+        return images, {key: paddle.to_tensor(value) for key, value in targets.items()}
+
     return task(
         builder.model,
         builder.optimizer,
-        batches,
+        batch,
         loss=lambda logits, batch: sum(loss_computation(logits_list=logits, losses=builder.loss, **batch[1])),
     )
+
+
+def cps_batch(row, index, dtype):
+    """A labelled batch, two without labels, and the mask that mixes them."""
+    import paddle
+
+    images, labels = pictures_and_labels(row, 19, index, dtype)
+    first, second = (pictures_and_labels({**row, "id": row["id"] + end}, 19, index, dtype)[0] for end in (":u0", ":u1"))
+    mask = np.zeros((row["batch"], 1, *row["size"]), dtype)
+    mask[:, :, : row["size"][0] // 2] = 1
+    return images, labels, first, second, paddle.to_tensor(mask)
 
 
 def build_cps(row, dtype, out):
@@ -242,14 +246,6 @@ def build_cps(row, dtype, out):
         start = float(schedule["learning_rate"]) * row["batch"] / 8.0 * row.get("lr_factor", 1)
         rate = PolynomialDecay(start, decay_steps=1000, end_lr=0, power=0.9)
         optimizers.append(builder._build_optimizer(options)(branch, rate))
-    batches = []
-    for index in range(BATCHES):
-        images, labels = pictures_and_labels(row, 19, index, dtype)
-        first, _ = pictures_and_labels({**row, "id": row["id"] + ":u0"}, 19, index, dtype)
-        second, _ = pictures_and_labels({**row, "id": row["id"] + ":u1"}, 19, index, dtype)
-        mask = np.zeros((row["batch"], 1, *row["size"]), dtype)
-        mask[:, :, : row["size"][0] // 2] = 1
-        batches.append((images, labels, first, second, paddle.to_tensor(mask)))
 
     def objective(network, batch):
         images, labels, first, second, mask = batch
@@ -264,7 +260,23 @@ def build_cps(row, dtype, out):
             )
         )
 
-    return task(model, optimizers, batches, objective=objective)
+    return task(model, optimizers, lambda index: cps_batch(row, index, dtype), objective=objective)
+
+
+def pixmatch_loss(network, batch):
+    import paddle
+    from paddleseg.models import losses
+
+    cross_entropy = losses.CrossEntropyLoss()
+    images, labels, target = batch
+    main, aux = network(images)[:2]
+    loss = cross_entropy(main, labels) + 0.1 * cross_entropy(aux, labels)
+    with paddle.set_grad_enabled(is_static(network)):
+        first, second = [paddle.nn.functional.softmax(logits, axis=1) for logits in network(target)[:2]]
+    pseudo, pseudo_aux = paddle.argmax(first, axis=1), paddle.argmax((first + second) / 2, axis=1)
+    main, aux = network(paddle.flip(target, [3]))[:2]
+    loss += 0.1 * cross_entropy(main, paddle.flip(pseudo, [2]))
+    return loss + 0.01 * cross_entropy(aux, paddle.flip(pseudo_aux, [2]))
 
 
 def build_pixmatch(row, dtype, out):
@@ -275,7 +287,6 @@ def build_pixmatch(row, dtype, out):
     import paddle
     from paddle.optimizer.lr import PolynomialDecay
     from paddleseg.cvlibs import SegBuilder
-    from paddleseg.models import losses
 
     enter(row)
     from models.backbones import resnet
@@ -286,51 +297,35 @@ def build_pixmatch(row, dtype, out):
     config = read_config(row)
     model = SegBuilder(config).model
     model.train()
-    cross_entropy = losses.CrossEntropyLoss()
     schedule = config.dic["lr_scheduler"]
     rate = PolynomialDecay(schedule["learning_rate"], decay_steps=config.iters, end_lr=0, power=0.9)
     optimizer = paddle.optimizer.Momentum(rate, momentum=0.9, parameters=model.parameters(), weight_decay=0.0005)
-    batches = []
-    for index in range(BATCHES):
-        target, _ = pictures_and_labels({**row, "id": row["id"] + ":target"}, 19, index, dtype)
-        batches.append((*pictures_and_labels(row, 19, index, dtype), target))
 
-    def objective(network, batch):
-        images, labels, target = batch
-        main, aux = network(images)[:2]
-        loss = cross_entropy(main, labels) + 0.1 * cross_entropy(aux, labels)
-        with paddle.set_grad_enabled(is_static(network)):
-            first, second = [paddle.nn.functional.softmax(logits, axis=1) for logits in network(target)[:2]]
-        pseudo, pseudo_aux = paddle.argmax(first, axis=1), paddle.argmax((first + second) / 2, axis=1)
-        main, aux = network(paddle.flip(target, [3]))[:2]
-        loss += 0.1 * cross_entropy(main, paddle.flip(pseudo, [2]))
-        return loss + 0.01 * cross_entropy(aux, paddle.flip(pseudo_aux, [2]))
+    def batch(index):
+        target, _ = pictures_and_labels({**row, "id": row["id"] + ":target"}, 19, index, dtype)
+        return (*pictures_and_labels(row, 19, index, dtype), target)
 
     average = EMA(model, config.dic["ema_decay"])
-    return task(model, optimizer, batches, objective=objective, after_step=lambda network, step: average.update_params())
+    return task(model, optimizer, batch, objective=pixmatch_loss, after_step=lambda network, step: average.update_params())
+
+
+def nnunet_plan(row):
+    """What the preprocessing of nnU-Net would write for such pictures."""
+    stage = {
+        "num_pool_per_axis": [row["pools"]] * 2,
+        "patch_size": row["size"],
+        "pool_op_kernel_sizes": [[2, 2]] * row["pools"],
+        "conv_kernel_sizes": [[3, 3]] * (row["pools"] + 1),
+    }
+    counts = {"base_num_features": 8, "num_modalities": 1, "num_classes": 1, "conv_per_stage": 2}
+    return {"plans_per_stage": {0: stage}, "all_classes": [1], **counts}
 
 
 def build_nnunet(row, dtype, out):
-    """MedicalSeg's nnU-Net, 2D: the plan that its preprocessing would write for such pictures."""
-    pools = [[2, 2]] * row["pools"]
-    plan = {
-        "plans_per_stage": {
-            0: {
-                "num_pool_per_axis": [row["pools"]] * 2,
-                "patch_size": row["size"],
-                "pool_op_kernel_sizes": pools,
-                "conv_kernel_sizes": [[3, 3]] * (row["pools"] + 1),
-            }
-        },
-        "base_num_features": 8,
-        "num_modalities": 1,
-        "all_classes": [1],
-        "num_classes": 1,
-        "conv_per_stage": 2,
-    }
+    """MedicalSeg's nnU-Net, 2D."""
     path = os.path.join(out, "plan.pkl")
     with open(path, "wb") as stream:
-        pickle.dump(plan, stream)
+        pickle.dump(nnunet_plan(row), stream)
     config = enter_medicalseg(row["config"])
     import nnunet  # noqa: F401 registers its losses
     from medicalseg.core.train import loss_computation
@@ -342,15 +337,16 @@ def build_nnunet(row, dtype, out):
     model = config.model
     model.train()
     losses, optimizer = config.loss, config.optimizer
-    batches = []
-    for index in range(BATCHES):
+
+    def batch(index):
         images, labels = pictures_and_labels(row, 2, index, dtype, ignore=0)
         labels = labels.unsqueeze(1).astype(dtype)
-        batches.append((images[:, :1], [labels[:, :, :: 2**level, :: 2**level] for level in range(row["pools"])]))
+        return images[:, :1], [labels[:, :, :: 2**level, :: 2**level] for level in range(row["pools"])]
+
     return task(
         model,
         optimizer,
-        batches,
+        batch,
         loss=lambda logits, batch: sum(loss_computation(logits_list=logits, labels=batch[1], losses=losses)[0]),
     )
 
@@ -369,15 +365,16 @@ def build_c2fnet(row, dtype, out):
     coarse = builder.build_component(config.dic["coase_model"])
     model.train()
     coarse.eval()
-    batches = []
-    for index in range(BATCHES):
+
+    def batch(index):
         images, labels = pictures_and_labels(row, 16, index, dtype, ignore=0)
         with paddle.no_grad():
-            batches.append([images, coarse(images)[0], labels])
+            return [images, coarse(images)[0], labels]
+
     return task(
         model,
         builder.optimizer,
-        batches,
+        batch,
         inputs=lambda batch: batch,
         loss=lambda logits, batch: sum(fined_loss_computation(logits_list=logits, losses=builder.loss)),
     )
@@ -389,7 +386,7 @@ def build_stfpm(row, dtype, out):
     import yaml
     from paddle.nn import functional as F
 
-    sys.path.insert(0, os.path.join(os.getcwd(), "contrib", "QualityInspector"))
+    tree.on_path("contrib", "QualityInspector")
     from qinspector.uad.models.stfpm import ResNet_MS3
 
     with open(row["config"]) as stream:
@@ -404,7 +401,6 @@ def build_stfpm(row, dtype, out):
         parameters=student.parameters(),
         weight_decay=config["weight_decay"],
     )
-    batches = [[pictures_and_labels(row, 2, index, dtype)[0]] for index in range(BATCHES)]
 
     def loss(features, batch):
         with paddle.no_grad():
@@ -412,7 +408,7 @@ def build_stfpm(row, dtype, out):
         pairs = zip(wanted, features)
         return sum(paddle.sum((F.normalize(a, axis=1) - F.normalize(b, axis=1)) ** 2, 1).mean() for a, b in pairs)
 
-    return task(student, optimizer, batches, loss=loss)
+    return task(student, optimizer, lambda index: [pictures_and_labels(row, 2, index, dtype)[0]], loss=loss)
 
 
 PROJECTS = {

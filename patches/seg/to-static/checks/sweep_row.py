@@ -5,15 +5,12 @@ overrides that keep a row small stand in models.toml.
 """
 
 import os
-import sys
 
 import numpy as np
 
-from proving import rows, seeding, training
+from proving import rows, seeding, sweeps, training
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
-BATCHES = 4  # distinct batches, used in turn
 
 
 def arrays(row, classes, index):
@@ -48,7 +45,22 @@ def add_targets(row, data, labels, classes):
         data["instances"] = {key: paddle.to_tensor(v.astype(np.float32) if v.dtype == bool else v) for key, v in stacked.items()}
 
 
+def make_batch(row, classes, index, dtype):
+    import paddle
+
+    pictures, labels = arrays(row, classes, index)
+    data = {"img": paddle.to_tensor(pictures.astype(dtype)), "label": paddle.to_tensor(labels)}
+    add_targets(row, data, labels, classes)
+    return data
+
+
 def build(args):
+    task = build_row(args)
+    sweeps.nudge(task.model, vars(args).get("nudge", 0.0))
+    return task
+
+
+def build_row(args):
     import paddle
 
     row = rows.read_row(os.path.join(HERE, os.pardir, "models.toml"), args.row)
@@ -68,11 +80,8 @@ def build(args):
 def scale_rate(row, config):
     """The learning rate belongs to the batch size of the config on 4 GPUs: keep their ratio."""
     schedule = config.dic["lr_scheduler"]
-    schedule["learning_rate"] = (
-        float(schedule["learning_rate"]) * row["batch"] / (4.0 * config.batch_size) * row.get("lr_factor", 1)
-    )
-    if "warmup_start_lr" in schedule:
-        schedule["warmup_start_lr"] = float(schedule["warmup_start_lr"]) * row.get("lr_factor", 1)
+    sweeps.scale_rates(schedule, sweeps.rate_factor(row, config.batch_size), ["learning_rate"])
+    sweeps.scale_rates(schedule, row.get("lr_factor", 1), ["warmup_start_lr"])
 
 
 def build_paddleseg(row, dtype, out):
@@ -99,12 +108,6 @@ def build_paddleseg(row, dtype, out):
     model.train()
     losses, optimizer = builder.loss, builder.optimizer
     classes = row.get("classes") or config.dic["model"].get("num_classes") or builder.train_dataset_class.NUM_CLASSES
-    batches = []
-    for index in range(BATCHES):
-        pictures, labels = arrays(row, classes, index)
-        data = {"img": paddle.to_tensor(pictures.astype(dtype)), "label": paddle.to_tensor(labels)}
-        add_targets(row, data, labels, classes)
-        batches.append(data)
 
     def loss(logits, data):
         if hasattr(model, "loss_computation"):
@@ -115,10 +118,9 @@ def build_paddleseg(row, dtype, out):
         model=model,
         loss=loss,
         optimizer=optimizer,
-        batches=lambda step: batches[step % BATCHES],
+        batches=sweeps.in_turn(lambda index: make_batch(row, classes, index, dtype)),
         inputs=lambda data: [data["img"]],
-        # The line of paddleseg/core/train.py; the environment chooses between whole graph and SOT.
-        apply_to_static=lambda network, mode: paddle.jit.to_static(network),
+        apply_to_static=sweeps.whole_model,  # the line of paddleseg/core/train.py
     )
 
 
@@ -130,7 +132,4 @@ def warm():
 
 
 if __name__ == "__main__":
-    OPTIONS = training.parser()
-    OPTIONS.add_argument("--row", required=True)
-    OPTIONS.add_argument("--dtype", choices=["float32", "float64"], help="default: the row's own, else float32")
-    training.main(build, OPTIONS, warm)
+    training.main(build, sweeps.options(), warm)

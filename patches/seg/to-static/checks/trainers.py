@@ -1,31 +1,11 @@
 """Tasks of the suite's trainers beside paddleseg: Matting (the loss is inside the model) and MedicalSeg (volumes)."""
 
 import os
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 
-from proving import rows, seeding, training
-
-BATCHES = 4  # distinct batches, used in turn
-
-
-def whole_model(network, mode):
-    """The line of the trainers: the environment chooses between whole graph and SOT."""
-    import paddle
-
-    return paddle.jit.to_static(network)
-
-
-def scale_rates(row, config, usual):
-    """The learning rate belongs to the batch size of the config on 4 GPUs: keep their ratio."""
-    scale = row["batch"] / (4.0 * usual) * row.get("lr_factor", 1)
-    schedule = config["lr_scheduler"]
-    for key in ("learning_rate", "values", "warmup_start_lr"):
-        if key in schedule:
-            value = schedule[key]
-            schedule[key] = [float(v) * scale for v in value] if isinstance(value, list) else float(value) * scale
+from proving import rows, seeding, sweeps, training, tree
 
 
 def matting_batch(row, index, dtype):
@@ -63,7 +43,7 @@ def matting_batch(row, index, dtype):
 def build_matting(row, dtype):
     import paddle
 
-    sys.path.insert(0, os.path.join(os.getcwd(), "Matting"))
+    tree.on_path("Matting")
     from paddleseg.cvlibs import manager
 
     # As Matting/tools/train.py: its backbones and transforms take the place of those of paddleseg with the same names.
@@ -79,18 +59,17 @@ def build_matting(row, dtype):
     # dim-vgg16.yml still has the older `learning_rate`, which the builder no longer reads.
     config.dic.setdefault("lr_scheduler", {"type": "PolynomialDecay", "learning_rate": 0.001, "power": 0.9})
     rows.replace_keys(config.dic["model"], {"pretrained": None})
-    scale_rates(row, config.dic, config.batch_size)
+    sweeps.scale_rates(config.dic["lr_scheduler"], sweeps.rate_factor(row, config.batch_size))
     builder = MatBuilder(config)
     model = builder.model
     model.train()
-    batches = [matting_batch(row, index, dtype) for index in range(BATCHES)]
     return training.Task(
         model=model,
         loss=lambda out, data: out[1]["all"],
         optimizer=builder.optimizer,
-        batches=lambda step: batches[step % BATCHES],
+        batches=sweeps.in_turn(lambda index: matting_batch(row, index, dtype)),
         inputs=lambda data: [data],
-        apply_to_static=whole_model,
+        apply_to_static=sweeps.whole_model,
     )
 
 
@@ -110,7 +89,7 @@ def enter_medicalseg(path):
     """Import MedicalSeg where it runs (it reads tools/preprocess_globals.yml), and give the config at `path`."""
     path = os.path.abspath(path)
     os.chdir(os.path.join("contrib", "MedicalSeg"))
-    sys.path.insert(0, os.getcwd())
+    tree.on_path(".")
     from medicalseg.cvlibs import Config
 
     config = Config(path)
@@ -128,18 +107,16 @@ def build_medicalseg(row, dtype):
     paddle.set_default_dtype(dtype)
     config.dic["model"].update(row.get("model", {}))
     rows.replace_keys(config.dic["model"], {"pretrained": None, "pretrained_path": None})
-    scale_rates(row, config.dic, config.batch_size)
+    sweeps.scale_rates(config.dic["lr_scheduler"], sweeps.rate_factor(row, config.batch_size))
     model = config.model
     model.train()
     losses, optimizer = config.loss, config.optimizer
-    batches = [volume_batch(row, row.get("channels", 1), row["classes"], index, dtype) for index in range(BATCHES)]
+    batches = sweeps.in_turn(lambda index: volume_batch(row, row.get("channels", 1), row["classes"], index, dtype))
 
     def loss(logits, batch):
         return sum(loss_computation(logits_list=logits, labels=batch[1], losses=losses)[0])
 
-    return training.Task(
-        model=model, loss=loss, optimizer=optimizer, batches=lambda step: batches[step % BATCHES], apply_to_static=whole_model
-    )
+    return training.Task(model=model, loss=loss, optimizer=optimizer, batches=batches, apply_to_static=sweeps.whole_model)
 
 
 TRAINERS = {"matting": build_matting, "medicalseg": build_medicalseg}
