@@ -117,16 +117,6 @@ class ModelTest(unittest.TestCase):
             if not blind:
                 self.assertGreater(len(set(alone.values())), 3)
 
-    def test_beams(self):
-        rows = self.rows("gqa")
-        texts = {row["id"]: row["question"] for row in rows}
-        beams = models.MiniGPT4(self.path, num_beams=3, max_new_tokens=8, batch_size=5)
-        for blind in (False, True):
-            (batch,) = beams.batches(rows, texts, blind)
-            together = beams.generate(batch, blind)
-            self.assertEqual(together, [beams.generate([one], blind)[0] for one in batch])
-            self.assertNotEqual(together, self.model.generate(batch, blind))
-
     def test_greedy_text_is_the_likeliest(self):
         """What is generated token by token, and what the likelihood says, come from the same model."""
         row = self.rows("caption")[0]

@@ -61,7 +61,6 @@ def arguments(argv=None):
     parser.add_argument("--limit", type=int, help="the first rows only")
     parser.add_argument("--batch_size", type=int, default=8)
     parser.add_argument("--max_new_tokens", type=int, default=64)
-    parser.add_argument("--num_beams", type=int, default=1)
     parser.add_argument("--dtype", choices=("float32", "float16"), help="default: float16 on a GPU, float32 on a CPU")
     parser.add_argument("--device", help="gpu or cpu; default: what Paddle takes")
     parser.add_argument("--seed", type=int, default=0, help="of the random control and of the bootstrap")
@@ -75,7 +74,7 @@ def arguments(argv=None):
     parser.add_argument("--skip_meteor", action="store_true", help="leave METEOR out: it takes long to start")
     parser.add_argument("--only_score", action="store_true", help="figures of what --output_dir holds; needs no model")
     args = parser.parse_args(argv)
-    for name in ("limit", "batch_size", "max_new_tokens", "num_beams", "rounds"):
+    for name in ("limit", "batch_size", "max_new_tokens", "rounds"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             parser.error(f"--{name} must be 1 or more")
     return args
@@ -136,7 +135,7 @@ def run(args):
     tasks, answers = tasks_of(args)
     rank, ranks = int(os.environ.get("PADDLE_TRAINER_ID", 0)), int(os.environ.get("PADDLE_TRAINERS_NUM", 1))
     blind = not args.skip_blind and not answers
-    options = {"max_new_tokens": args.max_new_tokens, "num_beams": args.num_beams}
+    options = {"max_new_tokens": args.max_new_tokens}
     if args.model and not args.only_score:
         if not os.path.isdir(args.model):
             raise ValueError(f"--model {args.model}: is no directory; next: convert the weights as in README.md")

@@ -96,13 +96,13 @@ class MiniGPT4:
     Args:
         path: directory of weights, configuration, image processor and tokenizer.
         dtype: "float32", or "float16" for image encoder and language model, as the model has it by default on a GPU.
-        num_beams: 1 is greedy search. max_new_tokens: of an answer. batch_size: most rows, or candidates of a row, at a time.
+        max_new_tokens: of an answer. batch_size: most rows, or candidates of a row, at a time.
 
     Raises:
         ValueError: a directory that is no MiniGPT-4, weights that do not cover the model.
     """
 
-    def __init__(self, path, dtype="float32", num_beams=1, max_new_tokens=64, batch_size=8):
+    def __init__(self, path, dtype="float32", max_new_tokens=64, batch_size=8):
         if not os.path.isfile(os.path.join(path, "config.json")):
             raise ValueError(
                 f"{path}: holds no config.json; next: convert the weights as in paddlemix/examples/minigpt4/README.md"
@@ -128,12 +128,7 @@ class MiniGPT4:
                     )
                 return made
 
-        self.paddle, self.num_beams, self.max_new_tokens, self.batch_size = (
-            paddle,
-            num_beams,
-            max_new_tokens,
-            batch_size,
-        )
+        self.paddle, self.max_new_tokens, self.batch_size = paddle, max_new_tokens, batch_size
         self.model = Checked.from_pretrained(path, vit_dtype=dtype, qformer_dtype="float32", llama_dtype=dtype)
         self.model.eval()
         self.processor = MiniGPT4Processor.from_pretrained(path)
@@ -196,12 +191,9 @@ class MiniGPT4:
                 yield group[start : start + self.batch_size]
 
     def generate(self, batch, blind):
-        """Texts of a batch of (row, first ids, second ids)."""
+        """Texts of a batch of (row, first ids, second ids), by greedy search: beams are not drawn from embeddings in PaddleNLP 2.6."""
         paddle, options = self.paddle, {"max_new_tokens": self.max_new_tokens, "eos_token_id": self.stops}
-        options.update(
-            decode_strategy="greedy_search" if self.num_beams == 1 else "beam_search", num_beams=self.num_beams
-        )
-        options["pad_token_id"] = self.tokenizer.eos_token_id
+        options.update(decode_strategy="greedy_search", pad_token_id=self.tokenizer.eos_token_id)
         first = paddle.to_tensor([one for _, one, _ in batch], "int64")
         with paddle.no_grad():
             if blind:
