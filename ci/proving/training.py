@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, Optional, Sequence
 
 import numpy as np
 
+from . import gradients
 from .record import write_json
 from .static_proof import StaticProof, clean_reason, prepare_environment, short_path
 from .worker import fork_bound, serve
@@ -148,6 +149,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--mode", required=True, nargs="+", choices=MODES)
     options.add_argument("--steps", type=int, default=50)
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument(
+        "--gradients", action="store_true", help="compare the gradients of the first step with dygraph's, and stop"
+    )
     return options
 
 
@@ -162,9 +166,15 @@ def run(args: argparse.Namespace, build: Callable[[argparse.Namespace], Task]) -
     prepare_environment(args.mode[0])
     seed_everything(args.seed)
     task = build(args)
-    if len(args.mode) == 1:
+    if args.gradients:
+        gradients.compare(args, task, args.mode)
+    elif len(args.mode) == 1:
         _train_and_write(args, task, args.mode[0])
-        return
+    else:
+        _take_turns(args, task)
+
+
+def _take_turns(args: argparse.Namespace, task: Task) -> None:
     running = {}  # type: Dict[str, Tuple[int, socket.socket]]
     for mode in args.mode:
         ours, theirs = socket.socketpair()

@@ -25,16 +25,22 @@ _WORDS = {
         "close": "close",
         "apart": "apart",
         "gap": "{word} ({gap:.0e}, from step {step})",
+        "alone": "close, float32 alone",
+        "gradient": "{word} (gradient {gap:.0e}{rest})",
+        "rest": ", losses from step {step}",
         "no": "no",
         "break": ", {count} break",
         "breaks": ", {count} breaks",
         "missing": "not measured",
-        "single": "float32 apart from step {step} ({gap:.0e}); compared in float64",
+        "single": "float32 from step {step} ({gap:.0e})",
         "totals": "{measured} of {rows} rows measured; {any} ({any_share}) train in at least one static mode, "
         "{ast} ({ast_share}) as a whole graph, {sot} ({sot_share}) under SOT. "
         "Median step time, static against dygraph (CPU time): whole graph {ast_ratio}, SOT {sot_ratio}.",
-        "legend": "*equal*: the largest relative difference of the loss is at most 1e-5 over all 50 steps; *close*: at most 1e-3, "
-        "with the step where it first exceeds 1e-5; *apart*: more. *step time*: whole graph / SOT against dygraph. "
+        "legend": "*equal*: the largest relative difference of the loss is at most 1e-5 over all 50 steps, in float32, or in "
+        "float64 where it says so: a row that is not equal in float32 is always run in float64 as well, and the gradients of its "
+        "first step are compared there. *close*: the losses part in float64, too, from the step that is named, but the gradient is "
+        "that of dygraph (relative gap at most 1e-6): rounding grows too fast. *close, float32 alone*: at most 1e-3 in float32, "
+        "with no control yet. *apart*: anything else, or another gradient. *step time*: whole graph / SOT against dygraph. "
         "*lines*: lines of the suite's code changed for this model alone. *breaks*: places where SOT leaves the graph.",
     },
     "zh": {
@@ -43,17 +49,22 @@ _WORDS = {
         "close": "接近",
         "apart": "偏离",
         "gap": "{word}（{gap:.0e}，自第 {step} 步起）",
+        "alone": "接近，仅 float32",
+        "gradient": "{word}（梯度 {gap:.0e}{rest}）",
+        "rest": "，损失自第 {step} 步起",
         "no": "不支持",
         "break": "，{count} 处断图",
         "breaks": "，{count} 处断图",
         "missing": "未测",
-        "single": "float32 自第 {step} 步起偏离（{gap:.0e}），以 float64 对比",
+        "single": "float32 自第 {step} 步起（{gap:.0e}）",
         "totals": "共 {rows} 行，已测 {measured} 行；"
         "{any} 行（{any_share}）至少可在一种静态模式下训练，"
         "整图 {ast} 行（{ast_share}），SOT {sot} 行（{sot_share}）。"
         "静态与动态单步耗时之比的中位数（CPU 时间）：整图 {ast_ratio}，SOT {sot_ratio}。",
-        "legend": "*一致*：50 步内损失的最大相对误差不超过 1e-5；"
-        "*接近*：不超过 1e-3，并给出首次超过 1e-5 的步数；*偏离*：更大。"
+        "legend": "*一致*：50 步内损失的最大相对误差不超过 1e-5（float32，或注明的 float64）："
+        "float32 下不一致的行一律再以 float64 运行，并比较第一步的梯度。"
+        "*接近*：float64 下损失自所注步数起也不一致，但梯度与动态图相同（相对误差不超过 1e-6），即舍入误差增长过快。"
+        "*接近，仅 float32*：float32 下不超过 1e-3，尚无对照。*偏离*：其余情形，或梯度不同。"
         "*单步耗时*：整图 / SOT 相对动态图。"
         "*改动行数*：仅为该模型改动的套件代码行数。"
         "*断图*：SOT 离开静态图的位置数。",
@@ -159,11 +170,15 @@ def _verdict(facts: dict[str, Any], words: dict[str, Any]) -> str:
     count = facts.get("graph_breaks") or 0
     breaks = words["break" if count == 1 else "breaks"].format(count=count) if count else ""
     if facts["outcome"] == "equal":
-        return f"{words['equal']}{breaks}"
-    if facts.get("departs_at"):
-        word = words["close"] if facts["outcome"] == "close" else words["apart"]
+        return words["equal"] + (" (float64)" if facts.get("judge") == "float64" else "") + breaks
+    word, step = words["close" if facts["outcome"] == "close" else "apart"], facts.get("departs_at")
+    if facts.get("judge") == "gradient":
+        rest = words["rest"].format(step=step) if step else ""
+        return words["gradient"].format(word=word, gap=facts["gradient"]["gradient_gap"], rest=rest) + breaks
+    if step:
+        word = words["alone"] if facts["outcome"] == "close" else word
         gap = facts["max_gap"] if facts["max_gap"] is not None else math.inf
-        return words["gap"].format(word=word, gap=gap, step=facts["departs_at"]) + breaks
+        return words["gap"].format(word=word, gap=gap, step=step) + breaks
     return f"{words['no']}{breaks}"
 
 

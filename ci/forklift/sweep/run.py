@@ -20,7 +20,7 @@ import msgspec
 from forklift.branch import suites
 from forklift.errors import Reason, UsageError, nearest
 from forklift.model import FeatureBranch, SweepSpec
-from forklift.sweep.verdict import apart, gaps, summarise, with_rest
+from forklift.sweep.verdict import apart, departed, judged, summarise
 from forklift.system import shell
 from forklift.system.files import write_whole
 from forklift.system.paths import Project
@@ -200,17 +200,17 @@ class Runner:
             self.out.mkdir(parents=True)
             write_whole(mark, f"{self.key} {self.options.steps}".encode())
         if not verdict.is_file():
-            result = self._skipped() if self.row.skip else self._measured(control=False)
+            result = self._skipped() if self.row.skip else self._measured()
         else:
             stored: dict[str, Any] = msgspec.json.decode(verdict.read_bytes())
             missing = not stored["problem"] and set(self._wanted()) - {"dygraph", *stored["modes"]}
             again = self.options.failed_only and stored["outcome"] == "failed" and not apart(stored)
-            if not missing and not again and not (self.options.failed_only and self._uncontrolled(stored)):
+            if not missing and not again:
                 return stored
             if again:
                 for file in self.out.rglob("*.json"):
                     file.unlink()
-            result = self._skipped() if self.row.skip else self._measured(control=self.options.failed_only and not again)
+            result = self._skipped() if self.row.skip else self._measured()
         write_whole(verdict, msgspec.json.encode(result))
         return result
 
@@ -221,31 +221,37 @@ class Runner:
     def _skipped(self) -> dict[str, Any]:
         return {**self._facts(""), "outcome": "failed", "problem": f"not run: {self.row.skip}", "losses": {}, "modes": {}}
 
-    def _measured(self, control: bool) -> dict[str, Any]:
-        """The row in its own type, and in float64 what departs: with `control` all of it, else what has a float64 run already."""
+    def _measured(self) -> dict[str, Any]:
+        """The row in its own type. What is not equal in it is trained in float64 as well, and the gradients of its first step are
+        compared there: whether two programs differ, or only the rounding, these two show, and on every machine alike."""
         dtype = str(self.row.keys.get("dtype", "float32"))
         first = {**self._facts(dtype), **summarise(self._modes(dtype, self._wanted()), self.options.steps)}
-        fresh = self._uncontrolled(first)
-        modes = [mode for mode in apart(first) if dtype == "float32" and (control or mode not in fresh)]
-        return self._in_float64(first, modes) if modes else first
-
-    def _uncontrolled(self, result: dict[str, Any]) -> list[str]:
-        """The modes that depart and have no float64 run yet."""
-        own = self.row.keys.get("dtype", "float32") != "float32"
-        hopeless = own or "error" in _read(self.out / "float64", "dygraph")
-        return [] if hopeless else [mode for mode in apart(result) if not _read(self.out / "float64", mode)]
+        modes = departed(first)
+        if not modes:
+            return first
+        own = dtype != "float32"
+        control = first if own else summarise(self._modes("float64", ["dygraph", *modes]), self.options.steps)
+        result = judged(first, control, self._gradients(modes), modes)
+        return result if own or control["problem"] else {**result, **self._facts("float64")}
 
     def _wanted(self) -> list[str]:
         """The modes that the command line asks for, and those that an earlier run has measured."""
         asked = ("dygraph", *self.options.modes) if self.options.modes else self.spec.modes
         return [mode for mode in self.spec.modes if mode in asked or (self.out / f"{mode}.json").is_file()]
 
-    def _in_float64(self, first: dict[str, Any], modes: list[str]) -> dict[str, Any]:
-        """Rounding can grow beyond any bound within 50 steps: whether the programs differ, or only the rounding, float64 shows."""
-        control = summarise(self._modes("float64", ["dygraph", *modes]), self.options.steps)
-        if control["problem"]:
-            return {**first, "float64": {name: control[name] for name in ("problem", "places") if name in control}}
-        return {**self._facts("float64"), **with_rest(control, first), "float32": gaps(first)}
+    def _gradients(self, modes: Sequence[str]) -> dict[str, Any]:
+        """{mode: how the gradients of the first step compare with dygraph's in float64}, or why they could not be compared."""
+        out = self.out / "float64"
+        out.mkdir(parents=True, exist_ok=True)
+        stored = out / "gradients.json"
+        known: dict[str, Any] = msgspec.json.decode(stored.read_bytes()) if stored.is_file() else {}
+        missing = [mode for mode in modes if mode not in known]
+        if missing:
+            ended = self._script(out, "float64", ["dygraph", *missing], "--gradients")
+            found: dict[str, Any] = msgspec.json.decode(stored.read_bytes()) if stored.is_file() and not ended else {}
+            known.update({mode: found.get(mode, {"error": ended.get("last", "no result")}) for mode in missing})
+            write_whole(stored, msgspec.json.encode(known))
+        return known
 
     def _modes(self, dtype: str, modes: Sequence[str]) -> dict[str, Any]:
         """Train what has no result yet, all modes in one process of the script."""
@@ -257,8 +263,9 @@ class Runner:
         runs = {mode: _read(out, mode) or ended for mode in modes}
         return {mode: found or {"error": Reason.SCRIPT_FAILED.value, "last": "no result"} for mode, found in runs.items()}
 
-    def _script(self, out: Path, dtype: str, modes: Sequence[str]) -> dict[str, Any]:
+    def _script(self, out: Path, dtype: str, modes: Sequence[str], *more: str) -> dict[str, Any]:
         words = ["--row", self.row.id, "--steps", str(self.options.steps), "--out", str(out), "--dtype", dtype, "--mode", *modes]
+        words += more
         log = out / "log"
         log.unlink(missing_ok=True)
         with self.workers.one() as worker:

@@ -26,7 +26,17 @@ def job(words):
         parser.add_argument(name)
     parser.add_argument("--mode", nargs="+")
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--gradients", action="store_true")
     args = parser.parse_args(words)
+    if args.gradients:
+        if args.row == "silent":
+            sys.exit("no gradients here")
+        gap = 1e-2 if args.row in ("far", "wrong") else 1e-15
+        one = ["bias"] if args.row == "frozen" else []
+        found = {mode: {"loss_gap": 0.0, "gradient_gap": gap, "gradient_norm": 1.0, "in_one_only": one} for mode in args.mode[1:]}
+        with open(os.path.join(args.out, "gradients.json"), "w") as stream:
+            json.dump(found, stream)
+        return
     for mode in args.mode:
         with open(os.environ["FORKLIFT_ROW_LOG"], "a") as stream:
             stream.write("%s %s%s\\n" % (args.row, mode, " in float64" if args.dtype == "float64" else ""))
@@ -42,7 +52,10 @@ def job(words):
                 json.dump({"last": "no such layer", "places": ["net.py:3 forward"]}, stream)
             continue
         rounding = args.row == "rounding" and args.dtype == "float32" or args.row == "half" and mode == "sot"
-        gap = {"close": 1e-4, "far": 1e-2}.get(args.row, 1e-2 if rounding else 0.0) if mode != "dygraph" else 0.0
+        gaps = {"close": 1e-4, "far": 1e-2, "wild": 1e-2, "silent": 1e-2}
+        if args.dtype == "float32":
+            gaps.update({"wrong": 1e-4, "frozen": 1e-4})
+        gap = gaps.get(args.row, 1e-2 if rounding else 0.0) if mode != "dygraph" else 0.0
         losses = [(1 + gap) / (step + 1) for step in range(args.steps)]
         executions = 0 if args.row == "off" else args.steps
         static = {"programs": 1, "operators": 3, "executions": executions, "graph_breaks": 0}
@@ -169,7 +182,8 @@ def swept(toy, monkeypatch, tmp_path):
     return go
 
 
-OUTCOMES = {"same": "equal", "close": "close", **dict.fromkeys(["rounding", "far", "crash", "greedy", "off"], "failed")}
+OUTCOMES = {"same": "equal", "close": "close", "rounding": "equal", **dict.fromkeys(["far", "crash", "greedy", "off"], "failed")}
+CONTROLLED = [f"{name} {mode} in float64" for name in ("close", "far", "rounding") for mode in ("ast", "dygraph")]
 
 
 def write_rows(directory, rows):
@@ -191,21 +205,21 @@ def test_a_sweep_runs_judges_resumes_and_reruns(swept, toy):
     assert (
         rows["off"]["modes"]["ast"]["problem"] == "ast: static training did not run (0 executions of a static program in 4 steps)"
     )
-    assert (rows["rounding"]["dtype"], rows["rounding"]["modes"]["ast"]["departs_at"]) == ("float32", 1)
-    assert len(trained) == 6 * 2 + 1, "greedy's static mode has nothing to be compared with"
+    assert (rows["rounding"]["dtype"], rows["rounding"]["float32"]["ast"]["departs_at"]) == ("float64", 1)
+    judges = {name: rows[name]["modes"]["ast"].get("judge") for name in ("same", "close", "rounding", "far")}
+    assert judges == {"same": None, "close": "gradient", "rounding": "float64", "far": "gradient"}
+    assert rows["far"]["modes"]["ast"]["problem"] == "the gradient of the first step differs by 1e-02"
+    assert [line for line in trained if line.endswith("float64")] == CONTROLLED, (
+        "what is not equal in float32 always gets its control"
+    )
+    assert len(trained) == 6 * 2 + 1 + len(CONTROLLED), "greedy's static mode has nothing to be compared with"
 
     ran, trained = swept("--steps", "4")
     assert (outcomes(ran), trained) == (OUTCOMES, [])
 
     ran, trained = swept("--steps", "4", "--failed")
-    assert outcomes(ran) == {**OUTCOMES, "rounding": "equal"}
-    rows = {row["id"]: row for row in ran.rows}
-    assert (rows["rounding"]["dtype"], rows["rounding"]["float32"]["ast"]["departs_at"]) == ("float64", 1)
-    assert rows["far"]["dtype"] == "float64", "the control departs as well"
-    assert trained == [
-        "crash ast", "crash dygraph", "far ast in float64", "far dygraph in float64", "greedy dygraph", "off ast", "off dygraph",
-        "rounding ast in float64", "rounding dygraph in float64",
-    ]  # fmt: skip
+    assert outcomes(ran) == OUTCOMES
+    assert trained == ["crash ast", "crash dygraph", "greedy dygraph", "off ast", "off dygraph"], "a control is not run twice"
 
     ran, trained = swept("--steps", "4", "--row", "same")
     assert ([row["id"] for row in ran.rows], ran.status) == (["same"], 0)
@@ -237,10 +251,10 @@ def test_a_stored_row_is_run_again_when_what_it_depends_on_changes(swept):
     path = edit.relative_to(swept.directory / "edits").as_posix().removesuffix(".patch")
     own = f'edits = ["{path}"]\n'
     write_rows(swept.directory, {**rows, "close": own})
-    assert len(swept("--steps", "4")[1]) == 4
+    assert len(swept("--steps", "4")[1]) == 6
     edit.write_text(edit.read_text() + "\n")
     trained = swept("--steps", "4")[1]
-    assert trained == ["close ast", "close dygraph"], "the edit is there for this row alone"
+    assert {line.split()[0] for line in trained} == {"close"}, "the edit is there for this row alone"
 
 
 def test_a_row_that_is_not_run_says_why(swept):
@@ -275,22 +289,37 @@ def test_the_float64_run_of_a_mode_outlives_a_run_of_another_mode(swept):
     manifest = swept.directory / "change.toml"
     manifest.write_text(manifest.read_text().replace('"dygraph", "ast"', '"dygraph", "ast", "sot"'))
     swept("--steps", "4", "--mode", "ast")
-    swept("--steps", "4", "--mode", "ast", "--failed")
     ran, trained = swept("--steps", "4")
-    assert trained == ["half sot", "rounding sot"]
+    assert trained == ["half dygraph in float64", "half sot", "half sot in float64", "rounding sot", "rounding sot in float64"]
     rows = {row["id"]: row for row in ran.rows}
-    assert (rows["rounding"]["dtype"], rows["rounding"]["modes"]["ast"]["outcome"]) == ("float64", "equal")
-    assert rows["rounding"]["modes"]["sot"]["outcome"] == "failed"
-    ran, trained = swept("--steps", "4", "--failed")
-    assert trained == ["half dygraph in float64", "half sot in float64", "rounding sot in float64"]
-    rows = {row["id"]: row for row in ran.rows}
+    assert {mode: facts["outcome"] for mode, facts in rows["rounding"]["modes"].items()} == {"ast": "equal", "sot": "equal"}
     assert {mode: (facts["outcome"], facts["dtype"]) for mode, facts in rows["half"]["modes"].items()} == {
         "ast": ("equal", "float32"),
-        "sot": ("failed", "float64"),
+        "sot": ("close", "float64"),
     }
     assert sorted(rows["half"]["losses"]) == ["ast", "dygraph", "sot"]
-    assert rows["rounding"]["modes"]["sot"]["outcome"] == "equal"
-    assert swept("--steps", "4", "--failed")[1] == [], "what departs in float64 as well is not run again"
+    assert swept("--steps", "4", "--failed")[1] == []
+
+
+def test_what_decides_where_float32_is_not_equal(swept):
+    write_rows(swept.directory, dict.fromkeys(["wild", "wrong", "frozen", "silent"], ""))
+    rows = {row["id"]: row for row in swept("--steps", "4")[0].rows}
+    found = {name: (row["modes"]["ast"]["outcome"], row["modes"]["ast"]["judge"]) for name, row in rows.items()}
+    assert found == {
+        "wild": ("close", "gradient"),  # rounding grows in float64 as well, the program is right
+        "wrong": ("failed", "gradient"),  # 1e-4 apart in float32, equal in float64, and yet another gradient
+        "frozen": ("failed", "gradient"),
+        "silent": ("failed", "none"),
+    }
+    assert rows["frozen"]["modes"]["ast"]["problem"].endswith("and 1 parameters have one in one mode only")
+    assert rows["silent"]["modes"]["ast"]["problem"] == "not proven: no gradients here"
+
+
+def test_a_row_in_float64_gets_the_gradients_alone(swept):
+    write_rows(swept.directory, {"wild": 'dtype = "float64"\n'})
+    ran, trained = swept("--steps", "4")
+    assert trained == ["wild ast in float64", "wild dygraph in float64"], vars(ran)
+    assert (ran.rows[0]["outcome"], ran.rows[0]["modes"]["ast"]["judge"]) == ("close", "gradient")
 
 
 def test_two_shards_make_one_evidence(swept):

@@ -42,12 +42,26 @@ def cells(language, name):
 
 def test_every_row_says_what_was_measured():
     assert cells("en", "same") == ["same", "Net", "equal", "equal", "0.50 / 0.75", "7", "█▄▃▂▂▂▁▁▁▁", ""]
-    assert cells("en", "breaks")[2:5] == ["close (1e-04, from step 8)", "equal, 2 breaks", "0.70 / 1.00"]
+    assert cells("en", "breaks")[2:5] == ["close, float32 alone (1e-04, from step 8)", "equal, 2 breaks", "0.70 / 1.00"]
     assert cells("en", "never")[2:4] == ["no", "not measured"]
     assert cells("en", "never")[-1] == "ast: TypeError: no / such (net.py:3 forward)"
-    assert cells("en", "odd")[-1] == "float32 apart from step 4 (5e-01); compared in float64"
+    assert cells("en", "odd")[-1] == "float32 from step 4 (5e-01)"
     assert cells("en", "left") == ["left", "Net", "not measured", "not measured", "", "", "", "needs a GPU"]
-    assert cells("zh", "breaks")[2] == "接近（1e-04，自第 8 步起）"
+    assert cells("zh", "breaks")[2] == "接近，仅 float32（1e-04，自第 8 步起）"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "judge", "departs", "text"),
+    [
+        ("equal", "float64", 0, "equal (float64)"),
+        ("close", "gradient", 6, "close (gradient 2e-15, losses from step 6)"),
+        ("failed", "gradient", 0, "apart (gradient 2e-15)"),
+        ("failed", "none", 6, "apart (1e-02, from step 6)"),
+    ],
+)
+def test_the_list_says_what_decided(outcome, judge, departs, text):
+    facts = {"outcome": outcome, "judge": judge, "departs_at": departs, "max_gap": 1e-2, "gradient": {"gradient_gap": 2e-15}}
+    assert sweep_list._verdict(facts, sweep_list._WORDS["en"]) == text
 
 
 def test_totals_count_rows_that_were_not_measured_as_not_trained():
