@@ -100,6 +100,14 @@ class Commit(Manifest, frozen=True):
     overlay: list[str] = []
     edits: list[str] = []
     needs: BaseKind = "release"
+    part: str = ""
+
+
+class Part(Manifest, frozen=True):
+    """A pull request of its own within a change: the commits that name it, with the text `pr-<name>.md`."""
+
+    name: str
+    title: str
 
 
 class Tolerance(Manifest, frozen=True):
@@ -168,6 +176,7 @@ class ChangeFile(Manifest, frozen=True):
     branch: str
     upstream: Upstream
     commit: list[Commit]
+    part: list[Part] = []
     after: list[str] = []
     check: list[Any] = []
     sweep: SweepSpec | None = None

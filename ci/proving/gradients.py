@@ -37,7 +37,7 @@ def first_step(task: Any, mode: str, seed: int) -> Dict[str, Any]:
 
 
 def gaps(ours: Dict[str, Any], wanted: Dict[str, Any]) -> Dict[str, Any]:
-    """Relative gap of the loss, norm of the gap of all gradients relative to their norm, and parameters with one in one mode only."""
+    """Relative gap of the loss, norm of the gap of all gradients relative to their norm, and what has one in one mode only."""
     theirs, mine = wanted["gradients"], ours["gradients"]
     shared = sorted(set(mine) & set(theirs))
     gap = math.sqrt(sum(np.square(mine[name].astype(np.float64) - theirs[name]).sum() for name in shared))
@@ -51,7 +51,7 @@ def gaps(ours: Dict[str, Any], wanted: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def compare(args: argparse.Namespace, task: Any, modes: Sequence[str]) -> Dict[str, Any]:
-    """Write and return {mode: what `gaps` gives, or {"error": last line}}; each mode in a process of its own."""
+    """Write and return {mode: what `gaps` gives, or an error}; each mode in a process forked from this one."""
     wanted = _forked(args, lambda: first_step(task, "dygraph", args.seed))
     result = {}
     for mode in modes:

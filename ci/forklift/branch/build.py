@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 
+import msgspec
 import unidiff
 
 from forklift.branch import changes, suites
@@ -18,13 +19,16 @@ from forklift.system.paths import Project
 _INDEX_LINE = re.compile(r"^index ([0-9a-f]{7,40})\.\.([0-9a-f]{7,40})", re.M)
 
 
-def build(project: Project, change: Change, base: BaseTree, *, write_ref: bool = True, strict: bool = True) -> FeatureBranch:
+def build(
+    project: Project, change: Change, base: BaseTree, *, write_ref: bool = True, strict: bool = True, whole: bool = True
+) -> FeatureBranch:
     """Commit the series on `base`. Building twice gives the same ids.
 
     `strict` demands that an edit's pre-image is the base's own blob (fork base only); `stack` turns it off, since a
-    change that went before may have touched the same file.
+    change that went before may have touched the same file. Not `whole` is a part of a change, which leaves files to the others.
     """
-    _refuse_unassigned(change)
+    if whole:
+        _refuse_unassigned(change)
     identity = suites.author(project.ci)
     ground = _after(project, change, base)
     _refuse_existing(change, ground)
@@ -46,6 +50,18 @@ def build(project: Project, change: Change, base: BaseTree, *, write_ref: bool =
     if write_ref:
         _write_ref(repository, change.file.branch, parent)
     return FeatureBranch(change, ground, ref, tuple(commits), tree, tuple(absent))
+
+
+def parts(project: Project, branch: FeatureBranch) -> dict[str, FeatureBranch]:
+    """{name: branch} of each pull request of the change, "" the first: each stands on the base alone, so none waits for another."""
+    file, built = branch.change.file, {}
+    for name, title in [("", file.title), *((part.name, part.title) for part in file.part)]:
+        own = [commit for commit in file.commit if commit.part == name]
+        short = f"{file.branch}-{name}" if name else file.branch
+        alone = msgspec.structs.replace(file, commit=own, title=title, branch=short)
+        change = msgspec.structs.replace(branch.change, file=alone)
+        built[name] = build(project, change, branch.base, write_ref=False, whole=False)
+    return built
 
 
 def series(branch: FeatureBranch, target: Path) -> list[Path]:

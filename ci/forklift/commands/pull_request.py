@@ -36,6 +36,13 @@ def refuse_release(project: Project, change_id: str, base: BaseKind | None) -> N
 def open_it(project: Project, change_id: str, target: Path, console: Console) -> int:
     """Push the branch and its attachments to the contributor's fork, then `gh pr create`; without gh the command is printed."""
     change = changes.find(project, change_id)
+    if change.file.part:
+        scripts = [target / "commands.sh", *(target / part.name / "commands.sh" for part in change.file.part)]
+        raise UsageError(
+            f"{change_id} is {len(scripts)} pull requests, each with commands of its own",
+            [("have", "\n".join(str(script) for script in scripts))],
+            f"{scripts[0]} CLONE REMOTE --push, and so for the others",
+        )
     git_dir = bases.fork_git_dir(project, change.suite)
     assert git_dir is not None
     repository = Git(git_dir)

@@ -27,6 +27,10 @@ def slug(project: Project, change: Change) -> Iterator[str]:
 def commits(project: Project, change: Change) -> Iterator[str]:
     """Every overlay and edits file is in exactly one commit."""
     yield from changes.assignment_problems(change)
+    named, known = {commit.part for commit in change.file.commit}, {part.name for part in change.file.part}
+    yield from (f"a [[commit]] names the part {name!r}, which is no [[part]]" for name in sorted(named - known - {""}))
+    yield from (f"no [[commit]] is of the part {name!r}" for name in sorted(known - named))
+    yield from (f"pr-{name}.md is missing" for name in sorted(known) if not (change.directory / f"pr-{name}.md").is_file())
 
 
 def checks(project: Project, change: Change) -> Iterator[str]:

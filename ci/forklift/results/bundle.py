@@ -29,7 +29,11 @@ def write(project: Project, branch: FeatureBranch, report: Report) -> Path:
     with tempfile.TemporaryDirectory(dir=project.out, prefix=f".new.{change.id}.") as scratch:
         inside = Path(scratch) / "bundle"
         (inside / ATTACHMENTS).mkdir(parents=True)
-        branches.series(branch, inside)
+        for name, part in branches.parts(project, branch).items() if change.file.part else [("", branch)]:
+            if name:
+                _write_part(project, part, name, inside / name)
+            else:
+                branches.series(part, inside)
         pictures = _copy_pictures(inside / ATTACHMENTS, report)
         tables = _pair_tables(project, inside / ATTACHMENTS, report)
         (inside / "diff.txt").write_text(_diff(branch))
@@ -39,6 +43,19 @@ def write(project: Project, branch: FeatureBranch, report: Report) -> Path:
         reports.write(inside, [report])
         _replace(inside, target)
     return target
+
+
+def _write_part(project: Project, part: FeatureBranch, name: str, target: Path) -> None:
+    """A pull request of its own: its series, its text, its commands. The evidence is that of the whole change."""
+    human = part.change.directory / f"pr-{name}.md"
+    if not human.is_file():
+        raise ForkliftError("a part of a change has no text", [("want", human)], "write it in the suite's PR template")
+    target.mkdir()
+    branches.series(part, target)
+    (target / "PR.md").write_text(human.read_text())
+    (target / ATTACHMENTS).mkdir()
+    (target / "commands.sh").write_text(commands(project, part))
+    (target / "commands.sh").chmod(0o755)
 
 
 def body(project: Project, branch: FeatureBranch, report: Report, pictures: list[str], tables: list[str]) -> str:

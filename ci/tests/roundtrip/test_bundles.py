@@ -546,3 +546,28 @@ def test_the_helpers_own_tests_run_in_the_suites_environment(toy, capfd, test, s
     ran = toy.cli("self-test", "--paddle", "3.3")
     assert ran.status == status
     assert ("1 passed" in ran.out) == (status == 0)
+
+
+def test_a_change_of_two_pull_requests(forked):
+    """Each part has its series, its text and its commands, and stands on the base alone."""
+    commits = [
+        {"subject": "Add linear", "overlay": ["toylib/linear.py"], "edits": ["toylib/registry.py"]},
+        {"subject": "Add more", "overlay": ["toylib/more.py"], "part": "more"},
+    ]
+    directory = forked.change(overlay={"toylib/linear.py": LINEAR, "toylib/more.py": HEADER + "MORE = 1\n"}, commits=commits)
+    with (directory / "change.toml").open("a") as stream:
+        stream.write('[[part]]\nname = "more"\ntitle = "Add more of it"\n')
+    ran = forked.cli("lint", "toy-linear")
+    assert "pr-more.md is missing" in ran.out + ran.err
+    put(directory / "pr-more.md", PR.replace("linear", "more"))
+    forked.cli("pr", "toy-linear")
+    bundle = forked.out / "toy-linear"
+    assert [path.name for path in bundle.glob("*.patch")] == ["0001-Add-linear.patch"]
+    assert [path.name for path in (bundle / "more").glob("*.patch")] == ["0001-Add-more.patch"]
+    assert "registry" not in (bundle / "more" / "0001-Add-more.patch").read_text()
+    assert (bundle / "more" / "PR.md").read_text() == PR.replace("linear", "more")
+    script = (bundle / "more" / "commands.sh").read_text()
+    assert "feature/linear-more" in script and "Add more of it" in script
+    assert "toylib/more.py" in (bundle / "diff.txt").read_text(), "the diff is that of the whole change"
+    ran = forked.cli("pr", "toy-linear", "--open")
+    assert (ran.status, "2 pull requests" in ran.out + ran.err) == (2, True)
