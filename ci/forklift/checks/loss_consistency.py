@@ -31,7 +31,8 @@ Dygraph against `to_static`, in {{ row.details.dtype }} from the first step on.
 
 
 class Spec(ScriptSpec, frozen=True, kw_only=True, tag="loss_consistency"):
-    """The script is `proving.training.main(build)`. With `together` it runs once and forks a single-threaded process per mode."""
+    """The script is `proving.training.main(build)`. It runs once and forks a single-threaded process per mode; without `together`
+    runs once per mode, for a task that cannot be built before a fork."""
 
     section = _SECTION
 
@@ -39,7 +40,7 @@ class Spec(ScriptSpec, frozen=True, kw_only=True, tag="loss_consistency"):
     steps: int = STEPS
     rtol: float = RTOL
     why: str = ""
-    together: bool = False
+    together: bool = True
 
     def problems(self, directory: Path) -> Iterator[str]:
         yield from super().problems(directory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import msgspec
 
 from forklift.errors import ForkliftError
 from forklift.model import CheckResult, Tolerance, Workspace
-from forklift.running.runner import ScriptSpec, Stopwatch, fresh_directory, read_json, script
+from forklift.running.runner import ScriptSpec, Stopwatch, fresh_directory, read_json, reference, script
 
 if TYPE_CHECKING:
     from forklift.running.compare import Array, Comparison
@@ -53,13 +54,17 @@ class PairsSpec(ScriptSpec, frozen=True, kw_only=True):
             if entry.rtol is not None and entry.rtol >= 1:
                 yield f"tolerance for {entry.match!r}: rtol {entry.rtol:g} accepts anything"
 
+    def origin(self, pair: dict[str, Any], want: Array, kept: Array | None, reference: Path) -> str:
+        """What is wrong with where `want` comes from."""
+        return from_reference(pair, want, kept, reference) if "source" in pair else ""
+
     def judged(self, workspace: Workspace, *extra: str | Path) -> CheckResult:
         """Run the script and judge every pair; a stage without a pair is an error."""
         watch = Stopwatch(workspace, self)
         out = fresh_directory(workspace, self.label)
         try:
             script(workspace, self, out, *extra)
-            pairs = judge(out, self)
+            pairs = judge(out, self, reference(workspace))
         except ForkliftError as problem:
             return watch.broken(problem)
         bad = [pair for pair in pairs if pair.problem]
@@ -72,13 +77,45 @@ class PairsSpec(ScriptSpec, frozen=True, kw_only=True):
         return watch.judged(not bad, summary, details)
 
 
+def from_reference(pair: dict[str, Any], want: Array, kept: Array | None, reference: Path) -> str:
+    """What is wrong where `want` is not what the reference set holds at the place that the recorder named."""
+    import numpy as np
+
+    source = pair["source"]
+    path = (reference / source["file"]).resolve()
+    if not path.is_relative_to(reference.resolve()) or not path.is_file():
+        return f"its reference {source['file']} is not in {reference.name}/"
+    try:
+        stored = _stored(path, source["key"])
+    except (KeyError, IndexError, ValueError, TypeError):
+        return f"{source['file']} holds no {source['key']}"
+    flat: Array = np.asarray(stored).reshape(-1)
+    if kept is not None:
+        flat = np.where(kept, flat, np.asarray(source["fill"], flat.dtype)) if "fill" in source else flat[kept]
+    same = flat.size == want.size and np.array_equal(flat.astype(want.dtype), want.reshape(-1), equal_nan=want.dtype.kind == "f")
+    return "" if same else f"want is not what {source['file']} holds at {source['key']}"
+
+
+def _stored(path: Path, key: str) -> Any:
+    """An array of an .npz, or a value of a .json by the path `a.0.b`."""
+    import numpy as np
+
+    if path.suffix == ".npz":
+        with np.load(path) as stored:
+            return stored[key]
+    value = json.loads(path.read_text())
+    for word in key.split("."):
+        value = value[int(word)] if isinstance(value, list) else value[word]
+    return value
+
+
 def _headline(facts: dict[str, Any]) -> str:
     """The float64 figure is the one that tells a right port from a wrong one."""
     single = f"{facts['max_rel']:.1e}"
     return single if facts["float64"] is None else f"{single} (float64 {facts['float64']:.1e})"
 
 
-def judge(out: Path, spec: PairsSpec) -> list[Comparison]:
+def judge(out: Path, spec: PairsSpec, reference: Path) -> list[Comparison]:
     """All pairs in `out`, judged by the defaults and change.toml's tolerances."""
     from forklift.running.compare import compare
 
@@ -93,10 +130,13 @@ def judge(out: Path, spec: PairsSpec) -> list[Comparison]:
         )
     compared = []
     for pair in index:
-        sides = [tensors.get(f"{side}/{pair['key']}") for side in ("got", "want")]
-        if sides[0] is None or sides[1] is None:
+        got, want, kept = (tensors.get(f"{side}/{pair['key']}") for side in ("got", "want", "keep"))
+        if got is None or want is None:
             raise ForkliftError("a recorded pair has no tensors", [("key", pair["key"]), ("file", out / "pairs.safetensors")])
-        compared.append(compare(pair["stage"], pair["key"], sides[0], sides[1], spec.tolerance))
+        result = compare(pair["stage"], pair["key"], got, want, spec.tolerance)
+        if not result.problem:
+            result = msgspec.structs.replace(result, problem=spec.origin(pair, want, kept, reference))
+        compared.append(result)
     return compared
 
 

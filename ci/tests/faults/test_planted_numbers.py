@@ -15,12 +15,14 @@ PORT = HEADER + (
     "def backward(weight, bias, x, grad):\n    return x.T @ grad, grad.sum(0), grad @ weight.T\n"
 )
 
+OWN = [{"match": "*", "why": "the toy has no original: numpy computes what is wanted"}]
 CHECK = """
 import os
 import numpy as np
 from safetensors.numpy import load_file
 from proving.record import Recorder, arguments
 from toylib.linear import backward, forward
+
 
 args = arguments()
 want = load_file(os.path.join(args.reference, "set.safetensors"))
@@ -37,7 +39,7 @@ recorder.write()
 def ported(toy):
     """A port with its stored reference; gives a function that plants a fault in the port and runs the check."""
     toy.make_environment()
-    check = {"kind": "alignment", "script": "checks/align.py", "stages": ["forward", "backward"]}
+    check = {"kind": "alignment", "script": "checks/align.py", "stages": ["forward", "backward"], "computed": OWN}
     directory = toy.change(overlay={"toylib/linear.py": PORT}, edits={}, scripts={"align.py": CHECK}, checks=[check])
     rng = np.random.default_rng(68)
     weight, bias, x = (rng.normal(size=shape).astype(np.float32) for shape in ((SIDE, SIDE), (SIDE,), (ROWS, SIDE)))
@@ -116,7 +118,7 @@ def test_a_fault_in_the_port_is_red(ported, name):
 )
 def test_a_script_that_measures_nothing_is_an_error(toy, script, reason, said):
     toy.make_environment()
-    check = {"kind": "alignment", "script": "checks/align.py", "stages": ["forward", "backward"]}
+    check = {"kind": "alignment", "script": "checks/align.py", "stages": ["forward", "backward"], "computed": OWN}
     check |= {"timeout_s": 1} if reason == "timeout" else {}
     directory = toy.change(overlay={"toylib/linear.py": PORT}, edits={}, scripts={"align.py": script or ""}, checks=[check])
     rng = np.random.default_rng(0)
@@ -135,29 +137,32 @@ def test_a_script_that_measures_nothing_is_an_error(toy, script, reason, said):
 # ---- training ------------------------------------------------------------------------------------
 
 TRAIN = """
-import argparse, json, math, os
+import argparse, json, os
 
 parser = argparse.ArgumentParser()
-for name in ("--out", "--mode", "--fault"):
+for name in ("--out", "--fault"):
     parser.add_argument(name)
+parser.add_argument("--mode", nargs="+")
 parser.add_argument("--steps", type=int)
 args = parser.parse_args()
-static = args.mode != "dygraph"
-rate, value, losses = (0.0 if args.fault == "constant" else 0.1), 1.0, []
-for step in range(args.steps):
-    losses.append(value ** 2)
-    value -= rate * value
-if static and args.fault == "drift":
-    losses[36] *= 1.00002
-if static and args.fault == "nan":
-    losses[20] = None
-if args.fault == "short":
-    losses = losses[:-1]
-on = not (args.fault == "off" or args.fault == "half" and args.mode == "sot")
-proof = {"programs": int(on), "operators": 5, "executions": args.steps * on, "graph_breaks": int(args.fault == "breaks")}
-run = {"mode": args.mode, "losses": losses, "ms_per_step": [1.0] * args.steps, "paddle": "toy", "static": proof if static else None}
-with open(os.path.join(args.out, args.mode + ".json"), "w") as stream:
-    json.dump(run, stream)
+for mode in args.mode:
+    static = mode != "dygraph"
+    rate, value, losses = (0.0 if args.fault == "constant" else 0.1), 1.0, []
+    for step in range(args.steps):
+        losses.append(value ** 2)
+        value -= rate * value
+    if static and args.fault == "drift":
+        losses[36] *= 1.00002
+    if static and args.fault == "nan":
+        losses[20] = None
+    if args.fault == "short":
+        losses = losses[:-1]
+    on = not (args.fault == "off" or args.fault == "half" and mode == "sot")
+    proof = {"programs": int(on), "operators": 5, "executions": args.steps * on, "graph_breaks": int(args.fault == "breaks")}
+    run = {"mode": mode, "losses": losses, "ms_per_step": [1.0] * args.steps, "paddle": "toy", "dtype": "float64"}
+    run["static"] = proof if static else None
+    with open(os.path.join(args.out, mode + ".json"), "w") as stream:
+        json.dump(run, stream)
 """
 
 
@@ -181,7 +186,7 @@ def test_a_fault_in_the_training_is_red(toy, fault, said):
     ran = toy.cli("check", "toy-linear", "--json")
     row = ran.row("loss_consistency")
     assert (ran.status, row["outcome"]) == ((1, "failed") if said else (0, "passed"))
-    assert row["summary"].startswith(said or "50 steps (the model's type), max gap 0.0e+00 at step 1, ast 0 breaks, sot 0 breaks")
+    assert row["summary"].startswith(said or "50 steps (float64), max gap 0.0e+00 at step 1, ast 0 breaks, sot 0 breaks")
 
 
 # ---- tests, figures, builds and pages ------------------------------------------------------------
@@ -271,3 +276,41 @@ def test_a_native_build_that_lacks_a_library_is_the_machines_fault(toy):
     row = toy.cli("check", "toy-linear", "--json").row("native")
     assert (row["outcome"], row["reason"]) == ("error", "env_failed")
     assert "debian-packages.sh" in row["details"]["next"]
+
+
+SOURCED = """
+import numpy as np
+from proving.record import Recorder, arguments
+
+args = arguments()
+recorder = Recorder(args.out)
+want = np.arange(4.0)
+{plant}
+recorder.add("forward", "out", want, want, {how})
+recorder.write()
+"""
+
+
+@pytest.mark.parametrize(
+    ("plant", "how", "said"),
+    [
+        ("", "('set.npz', 'out')", ""),
+        ("want = want + 1e-12", "('set.npz', 'out')", "want is not what set.npz holds at out"),
+        ("want = want[:3]", "('set.npz', 'out')", "want is not what set.npz holds at out"),
+        ("want = want[1:]", "('set.npz', 'out'), np.array([0, 1, 1, 1])", ""),
+        ("", "('set.npz', 'other')", "set.npz holds no other"),
+        ("", "('none.npz', 'out')", "its reference none.npz is not in reference/"),
+        ("", "('../change.toml', 'out')", "its reference ../change.toml is not in reference/"),
+        ("", "None", "want names no place in the reference set"),
+    ],
+)
+def test_the_judge_reads_the_reference_itself(toy, plant, how, said):
+    import numpy as np
+
+    toy.make_environment()
+    check = {"kind": "alignment", "script": "checks/align.py", "stages": ["forward"]}
+    directory = toy.change(scripts={"align.py": SOURCED.format(plant=plant, how=how)}, checks=[check])
+    (directory / "reference").mkdir()
+    np.savez(directory / "reference" / "set.npz", out=np.arange(4.0))
+    row = toy.cli("check", "toy-linear", "--json").row("alignment")
+    assert (row["outcome"], said in row["summary"]) == ("failed" if said else "passed", True), row["summary"]

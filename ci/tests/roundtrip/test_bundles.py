@@ -14,6 +14,7 @@ from toyproject import HEADER, HOOKED, LINEAR, PR, REGISTRY, git, put
 
 from forklift.commands import wheel
 
+OWN = [{"match": "*", "why": "the toy has no original: numpy computes what is wanted"}]
 ALIGN = """
 import numpy as np
 from proving.record import Recorder, arguments
@@ -31,21 +32,22 @@ TRAIN = """
 import argparse, json, os
 
 parser = argparse.ArgumentParser()
-for name in ("--out", "--mode"):
-    parser.add_argument(name)
+parser.add_argument("--out")
+parser.add_argument("--mode", nargs="+")
 parser.add_argument("--steps", type=int)
 args = parser.parse_args()
-with open(os.environ["FORKLIFT_CACHE"] + "/count", "a") as stream:
-    stream.write(args.mode + "\\n")
-value, losses = 1.0, []
-for step in range(args.steps):
-    losses.append(value ** 2)
-    value -= 0.1 * value
-proof = {"programs": 1, "operators": 5, "executions": args.steps, "graph_breaks": 0}
-run = {"mode": args.mode, "losses": losses, "ms_per_step": [1.0] * args.steps, "paddle": "toy"}
-run["static"] = None if args.mode == "dygraph" else proof
-with open(os.path.join(args.out, args.mode + ".json"), "w") as stream:
-    json.dump(run, stream)
+for mode in args.mode:
+    with open(os.environ["FORKLIFT_CACHE"] + "/count", "a") as stream:
+        stream.write(mode + "\\n")
+    value, losses = 1.0, []
+    for step in range(args.steps):
+        losses.append(value ** 2)
+        value -= 0.1 * value
+    proof = {"programs": 1, "operators": 5, "executions": args.steps, "graph_breaks": 0}
+    run = {"mode": mode, "losses": losses, "ms_per_step": [1.0] * args.steps, "paddle": "toy", "dtype": "float64"}
+    run["static"] = None if mode == "dygraph" else proof
+    with open(os.path.join(args.out, mode + ".json"), "w") as stream:
+        json.dump(run, stream)
 """
 
 BENCH = """
@@ -59,7 +61,7 @@ write_benchmark(args.out, [{"name": "sum", "ours": "ours", "against": "theirs", 
 
 CHECKS = [
     {"kind": "unit_tests", "paths": ["tests/test_linear.py"], "compare_base": True, "cost_s": 50},
-    {"kind": "alignment", "script": "checks/align.py", "stages": ["forward"], "cost_s": 40},
+    {"kind": "alignment", "script": "checks/align.py", "stages": ["forward"], "cost_s": 40, "computed": OWN},
     {"kind": "loss_consistency", "script": "checks/train.py", "steps": 6},
     {"kind": "benchmark", "script": "checks/bench.py", "cost_s": 20},
     {"kind": "metrics", "script": "checks/none.py", "needs": "fork", "require": [{"metric": "a", "min": 1.0}], "cost_s": 10},
@@ -524,7 +526,7 @@ def test_clean_removes_what_was_made(aligned):
 
 def test_a_check_that_another_paddle_runs(toy):
     toy.make_environment()
-    check = {"kind": "alignment", "script": "checks/align.py", "stages": ["forward"], "paddle": ["2.6"]}
+    check = {"kind": "alignment", "script": "checks/align.py", "stages": ["forward"], "paddle": ["2.6"], "computed": OWN}
     put(toy.change(scripts={"align.py": ALIGN}, checks=[check]) / "reference" / "provenance.toml", "")
     row = toy.cli("check", "toy-linear", "--paddle", "3.3", "--json").row("alignment")
     assert (row["outcome"], row["reason"]) == ("skipped", "other_paddle")

@@ -38,7 +38,7 @@ SEED = 68
 # Pictures and crops (height, width), pictures to train and to validate, points
 # of the mIoU curve.
 BUDGETS = {
-    ("streets", "short"): dict(size=(96, 192), crop=(96, 192), counts=(80, 20), iters=45, batch=4, points=2),
+    ("streets", "short"): dict(size=(96, 192), crop=(96, 192), counts=(80, 20), iters=30, batch=4, points=1),
     ("streets", "rate"): dict(size=(96, 192), crop=(96, 192), counts=(300, 60), iters=150, batch=4, points=1),
     ("streets", "long"): dict(size=(128, 256), crop=(96, 192), counts=(300, 60), iters=1200, batch=4, points=10),
     ("photos", "short"): dict(size=(96, 96), crop=(96, 96), counts=(84, 28), iters=40, batch=4, points=2),
