@@ -110,8 +110,15 @@ def train(task: Task, mode: str, steps: int, seed: int = 0, turn: Callable[[], A
         "ms_per_step": milliseconds,
         "cpu_ms_per_step": busy,
         "paddle": paddle.__version__,
+        "dtype": _dtype_of(task.model),
         "static": None if mode == "dygraph" else proof.summary(),
     }
+
+
+def _dtype_of(model: Any) -> str:
+    """The type of the first floating-point parameter, as `float64`."""
+    kinds = (str(value.dtype).rpartition(".")[2].lower() for value in model.parameters())
+    return next((kind for kind in kinds if "float" in kind), "")
 
 
 def loss_of(task: Task, model: Any, batch: Any) -> Any:

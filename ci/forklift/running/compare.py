@@ -48,7 +48,7 @@ def compare(stage: str, key: str, got: Array, want: Array, tolerances: Sequence[
     rtol, atol, why = limits(stage, key, tolerances)
     blank = Comparison(stage, key, list(got.shape), str(got.dtype), math.inf, math.inf, math.inf, 0.0, rtol, atol, [], "", why)
     problem, where = _unfit(got, want)
-    problem = problem or _unproven(key, got, want, rtol, atol)
+    problem = problem or _unproven(key, got, rtol, atol)
     if problem:
         return msgspec.structs.replace(blank, problem=problem, worst=where)
     gap = np.abs(got.astype(np.float64) - want.astype(np.float64))
@@ -77,14 +77,18 @@ def _unfit(got: Array, want: Array) -> tuple[str, list[int]]:
     return (f"not finite at {holes[0].tolist()}", holes[0].tolist()) if len(holes) else ("", [])
 
 
-def _unproven(key: str, got: Array, want: Array, rtol: float, atol: float) -> str:
+def _unproven(key: str, got: Array, rtol: float, atol: float) -> str:
     """Why a comparison would prove nothing."""
     if got.size == 0:
         return "the pair has no elements"
     if not (math.isfinite(rtol) and math.isfinite(atol)):
         return f"rtol {rtol:g}, atol {atol:g}: a tolerance must be finite"
-    single = [side.dtype for side in (got, want) if side.dtype.kind == "f" and side.dtype.itemsize < 8]
-    return f"{single[0]} under a key that ends in .f64" if key.endswith(".f64") and single else ""
+    return f"{got.dtype} under a key that ends in .f64" if key.endswith(".f64") and is_single(got) else ""
+
+
+def is_single(array: Array) -> bool:
+    """Whether it holds floats of less than 8 bytes."""
+    return array.dtype.kind == "f" and array.dtype.itemsize < 8
 
 
 def limits(stage: str, key: str, tolerances: Sequence[Tolerance]) -> tuple[float, float, str]:

@@ -56,7 +56,12 @@ class PairsSpec(ScriptSpec, frozen=True, kw_only=True):
 
     def origin(self, pair: dict[str, Any], want: Array, kept: Array | None, reference: Path) -> str:
         """What is wrong with where `want` comes from."""
-        return from_reference(pair, want, kept, reference) if "source" in pair else ""
+        from forklift.running.compare import is_single
+
+        if "source" in pair:
+            return from_reference(pair, want, kept, reference)
+        # a stored value may be float32 where the original computes it so, a loss in transformers for instance
+        return f"want is {want.dtype} under a key that ends in .f64" if pair["key"].endswith(".f64") and is_single(want) else ""
 
     def judged(self, workspace: Workspace, *extra: str | Path) -> CheckResult:
         """Run the script and judge every pair; a stage without a pair is an error."""

@@ -154,6 +154,5 @@ def test_a_tolerance_that_is_not_finite_proves_nothing(bound):
 def test_a_float32_tensor_under_a_float64_key_is_refused():
     single = np.ones(3, np.float32)
     assert "float32 under a key" in compare("forward", "x.f64", single, np.ones(3)).problem
-    assert "float32 under a key" in compare("forward", "x.f64", np.ones(3), single).problem
     assert compare("forward", "x.f64", np.ones(3), np.ones(3)).problem == ""
     assert compare("forward", "ids.f64", np.ones(3, np.int64), np.ones(3, np.int64)).problem == ""
