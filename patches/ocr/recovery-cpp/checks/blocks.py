@@ -1,9 +1,11 @@
 """Read a .docx back into blocks with python-docx, whoever wrote it."""
 
 import re
+import zipfile
 
 from docx import Document
 from docx.oxml.ns import qn
+from lxml import etree
 
 
 def squeeze(text):
@@ -11,8 +13,50 @@ def squeeze(text):
     return re.sub(r"[\s\-]+", "", text)
 
 
-def _texts(node):
-    return "".join(part.text or "" for part in node.iter(qn("w:t")))
+def marks(path):
+    """For each paragraph of the body that is an entry of a list, its mark as Word shows it: {element: "3."}."""
+    with zipfile.ZipFile(path) as package:
+        if "word/numbering.xml" not in package.namelist():
+            return {}
+        root = etree.fromstring(package.read("word/numbering.xml"))
+    levels = {}
+    for each in root.findall(qn("w:abstractNum")):
+        level = each.find(qn("w:lvl"))
+        levels[each.get(qn("w:abstractNumId"))] = [
+            int(level.find(qn("w:start")).get(qn("w:val"))),
+            level.find(qn("w:lvlText")).get(qn("w:val")),
+        ]
+    found = {}
+    for node in Document(path).element.body.iter(qn("w:p")):
+        number = node.find(qn("w:pPr") + "/" + qn("w:numPr") + "/" + qn("w:numId"))
+        if number is not None:
+            level = levels[number.get(qn("w:val"))]
+            found[node.getroottree().getpath(node)] = level[1].replace("%1", str(level[0]))
+            level[0] += 1
+    return found
+
+
+MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
+
+
+def everything(path):
+    """All text of the document in its order: body with marks of lists and equations, then headers and footers."""
+    found, mark = [], marks(path)
+    body = Document(path).element.body
+    for node in body.iter(qn("w:p"), qn("w:t"), MATH):
+        if node.tag == qn("w:p"):
+            found.append(mark.get(node.getroottree().getpath(node), ""))
+        else:
+            found.append(node.text or "")
+    with zipfile.ZipFile(path) as package:
+        for name in sorted(package.namelist()):
+            if re.match(r"word/(header|footer)", name):
+                found += [part.text or "" for part in etree.fromstring(package.read(name)).iter(qn("w:t"))]
+    return "".join(found)
+
+
+def _texts(node, mark=""):
+    return mark + "".join(part.text or "" for part in node.iter(qn("w:t")))
 
 
 def grid(node):
@@ -37,15 +81,16 @@ def grid(node):
 
 def read(path):
     """[("text", ...), ("picture",), ("table", grid), ...] in the order of the body; neighbouring texts are one."""
-    found = []
+    found, mark = [], marks(path)
     for node in Document(path).element.body:
         if node.tag == qn("w:tbl"):
             found.append(("table", grid(node)))
         elif node.tag == qn("w:p"):
             if next(node.iter(qn("w:drawing")), None) is not None:
                 found.append(("picture",))
-            if squeeze(_texts(node)):
-                found.append(("text", squeeze(_texts(node))))
+            words = squeeze(_texts(node, mark.get(node.getroottree().getpath(node), "")))
+            if words:
+                found.append(("text", words))
     merged = []
     for block in found:
         if block[0] == "text" and merged and merged[-1][0] == "text":

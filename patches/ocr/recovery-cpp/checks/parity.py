@@ -13,7 +13,7 @@ import traceback
 import zipfile
 
 import openpyxl  # noqa: E402
-from blocks import columns, read, squeeze
+from blocks import columns, everything, read, squeeze
 from build import recover_command
 from pages import HEIGHT, WIDTH, inputs, save
 
@@ -64,11 +64,7 @@ def text_kept(pages, path):
     """All text of the regions stands in the document (body, header, footer); figures are pictures."""
     with zipfile.ZipFile(path) as package:
         pictures = sum(name.startswith("word/media/") for name in package.namelist())
-        import re
-        from html import unescape
-
-        parts = [n for n in package.namelist() if n.startswith(("word/document", "word/header", "word/footer"))]
-        whole = squeeze(unescape(re.sub(r"<[^>]*>", "", "".join(package.read(n).decode("utf8") for n in parts))))
+    whole = squeeze(everything(path))
     regions = [region for page in pages for region in page]
     for region in regions:
         if region["type"] not in ("table", "figure"):

@@ -18,6 +18,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace PaddleOCR {
 
@@ -29,12 +30,37 @@ public:
   StructureRecovery();
   ~StructureRecovery();
 
+  // False when the program was built without it.
+  static bool Built();
+
+  // One name a document, without its extension; images that differ only in
+  // that keep it ("a.jpg" and "a.png": "a_jpg" and "a_png").
+  static std::vector<std::string> Names(const std::vector<cv::String> &images);
+
+  // Of the lines of a whole page, those of which less than half lies in the
+  // regions of the layout model: nobody has read them.
+  static std::vector<OCRPredictResult>
+  Outside(const std::vector<OCRPredictResult> &lines,
+          const std::vector<StructurePredictResult> &regions);
+
+  // Adds such lines, when they were read, as regions of text.
+  static void AddOutside(const std::vector<OCRPredictResult> &lines,
+                         std::vector<StructurePredictResult> &regions);
+
+  // Text of a line with a blank where the ink leaves a gap as wide as one
+  // between two characters that are not ideographs: the recognizer overlooks
+  // some. `places` are the middles of the characters in pixels of the crop.
+  static std::string WithBlanks(const cv::Mat &line,
+                                const std::vector<std::string> &characters,
+                                const std::vector<float> &places);
+
   // `img` is the page that `results` belong to; figures are cut from it.
   void AddPage(const cv::Mat &img,
                const std::vector<StructurePredictResult> &results);
 
   // Writes the pages and forgets them. False, with a message on stderr, when
-  // they cannot be written; no partial file is left.
+  // they cannot be written (no partial file is left), or when something that
+  // the pages show is not in the files.
   bool Write(const std::string &output, const std::string &name);
 
 private:

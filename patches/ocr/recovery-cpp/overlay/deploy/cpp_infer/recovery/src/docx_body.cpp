@@ -13,6 +13,7 @@
 // limitations under the License.
 
 #include "docx_parts.h"
+#include "table_grid.h"
 #include "utf8.h"
 
 #include <algorithm>
@@ -32,6 +33,8 @@ const char kPicture[] =
     "http://schemas.openxmlformats.org/drawingml/2006/picture";
 const char kAnchor[] =
     "http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing";
+const char kMath[] =
+    "http://schemas.openxmlformats.org/officeDocument/2006/math";
 const float kColumnGap = 21; // points between two columns
 const char kProlog[] =
     "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>";
@@ -60,9 +63,12 @@ public:
     root.append_attribute("xmlns:a") = kDrawing;
     root.append_attribute("xmlns:pic") = kPicture;
     root.append_attribute("xmlns:wp") = kAnchor;
+    root.append_attribute("xmlns:m") = kMath;
     body_ = root.append_child("w:body");
     relate("styles", "styles.xml");
     relate("settings", "settings.xml");
+    if (!numbering_xml(document_).empty())
+      relate("numbering", "numbering.xml");
     for (size_t s = 0; s < document_.sections.size(); ++s)
       add_section(s);
     if (document_.sections.empty()) {
@@ -95,14 +101,16 @@ private:
     const Section &section = document_.sections[s];
     const size_t place = static_cast<size_t>(document_.section_page[s]);
     const PageFrame &frame = document_.pages.at(place);
-    float width = frame.width - 2 * frame.margin_x;
-    if (section.columns == 2)
-      width = (width - kColumnGap) / 2;
+    const float all = frame.width - 2 * frame.margin_x;
     int column = 0;
     pugi::xml_node last;
     for (const Block &block : section.blocks) {
       const bool breaks = block.column != column;
       column = block.column;
+      const float width =
+          static_cast<size_t>(column) < section.widths.size()
+              ? section.widths[column]
+              : (all - kColumnGap * (section.columns - 1)) / section.columns;
       const bool table = block.kind == BlockKind::Table;
       const bool below_table = last && std::string(last.name()) == "w:tbl";
       if (breaks || (table && below_table) || // two tables would become one
@@ -116,14 +124,20 @@ private:
     if (!last || std::string(last.name()) == "w:tbl")
       last = small_paragraph(false);
     if (s + 1 == document_.sections.size()) {
-      add_section_properties(body_, section, frame, s == 0);
+      add_section_properties(body_, section, frame, begins_page(s));
       return;
     }
     // the properties stand in the last paragraph of the section
     pugi::xml_node properties = last.child("w:pPr");
     if (!properties)
       properties = last.prepend_child("w:pPr");
-    add_section_properties(properties, section, frame, s == 0);
+    add_section_properties(properties, section, frame, begins_page(s));
+  }
+
+  // The first section of a page has its header and footer, even where a table
+  // of the page before runs into it.
+  bool begins_page(size_t s) const {
+    return s == 0 || document_.section_page[s] != document_.section_page[s - 1];
   }
 
   static void set_spacing(pugi::xml_node node, float before, float after_it) {
@@ -185,12 +199,8 @@ private:
   // sheet has the table.
   pugi::xml_node add_wide_table(const Table &table) {
     pugi::xml_node node;
-    for (int r = 0; r < table.rows; ++r) {
+    for (const std::string &text : row_texts(table)) {
       Paragraph paragraph;
-      std::string text;
-      for (const Cell &cell : table.cells)
-        if (cell.row == r)
-          text += (text.empty() ? "" : "\t") + plain_text(cell.runs);
       paragraph.runs.push_back(Run(text));
       node = add_paragraph(body_, paragraph);
     }
@@ -222,7 +232,8 @@ private:
 
     pugi::xml_node node = body_.append_child("w:p");
     pugi::xml_node properties = node.append_child("w:pPr");
-    properties.append_child("w:jc").append_attribute("w:val") = "center";
+    properties.append_child("w:jc").append_attribute("w:val") =
+        align_name(picture.align);
     pugi::xml_node place = node.append_child("w:r")
                                .append_child("w:drawing")
                                .append_child("wp:inline");
@@ -313,7 +324,7 @@ private:
   void add_section_properties(pugi::xml_node parent, const Section &section,
                               const PageFrame &frame, bool first) {
     pugi::xml_node properties = parent.append_child("w:sectPr");
-    if (section.starts_page || first) {
+    if (first) {
       add_margin(properties, frame.header, "header");
       add_margin(properties, frame.footer, "footer");
     }
@@ -336,6 +347,17 @@ private:
     if (section.columns > 1)
       columns.append_attribute("w:num") = section.columns;
     columns.append_attribute("w:space") = twips(kColumnGap);
+    if (!section.widths.empty()) {
+      columns.append_attribute("w:equalWidth") = 0;
+      for (size_t c = 0; c < section.widths.size(); ++c) {
+        pugi::xml_node column = columns.append_child("w:col");
+        column.append_attribute("w:w") = twips(section.widths[c]);
+        if (c + 1 < section.widths.size())
+          column.append_attribute("w:space") = twips(kColumnGap);
+      }
+    }
+    if (section.right_to_left)
+      properties.append_child("w:bidi");
   }
 
   const Document &document_;
@@ -365,9 +387,12 @@ std::vector<Part> make_parts(const Document &document) {
   for (const char *extension : {"jpeg", "png", "gif", "bmp"})
     types += "<Default Extension=\"" + std::string(extension) +
              "\" ContentType=\"image/" + extension + "\"/>";
-  for (const char *name : {"document.main", "styles", "settings"}) {
-    const std::string file =
-        std::string(name) == "document.main" ? "document" : name;
+  const std::string numbering = numbering_xml(document);
+  std::vector<std::string> names = {"document.main", "styles", "settings"};
+  if (!numbering.empty())
+    names.push_back("numbering");
+  for (const std::string &name : names) {
+    const std::string file = name == "document.main" ? "document" : name;
     types += "<Override PartName=\"/word/" + file + ".xml\" ContentType=\"" +
              word + name + "+xml\"/>";
   }
@@ -388,7 +413,10 @@ std::vector<Part> make_parts(const Document &document) {
            true});
   for (Part &part : inner)
     parts.push_back(std::move(part));
-  parts.push_back(Part{"word/styles.xml", to_bytes(styles_xml()), true});
+  parts.push_back(
+      Part{"word/styles.xml", to_bytes(styles_xml(document)), true});
+  if (!numbering.empty())
+    parts.push_back(Part{"word/numbering.xml", to_bytes(numbering), true});
   parts.push_back(
       Part{"word/settings.xml",
            to_bytes(std::string(kProlog) + "<w:settings xmlns:w=\"" + kWord +

@@ -37,7 +37,14 @@ std::vector<Part> make_parts(const Document &document);
 std::vector<unsigned char> zip_parts(const std::vector<Part> &parts);
 
 // word/styles.xml
-std::string styles_xml();
+std::string styles_xml(const Document &document);
+
+// word/numbering.xml, of all lists; empty when there is none.
+std::string numbering_xml(const Document &document);
+
+// LaTeX of an equation -> <m:oMath>, appended to `parent`. What is not known
+// stays as it is written.
+void add_math(pugi::xml_node parent, const std::string &latex);
 
 // Appends <w:p> for a paragraph. `width` is the width of the column in points.
 pugi::xml_node add_paragraph(pugi::xml_node parent, const Paragraph &paragraph);

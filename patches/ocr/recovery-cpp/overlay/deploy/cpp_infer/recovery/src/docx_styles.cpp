@@ -13,6 +13,7 @@
 // limitations under the License.
 
 #include "docx_parts.h"
+#include "utf8.h"
 
 namespace PaddleOCR {
 namespace recovery {
@@ -32,6 +33,17 @@ std::string heading(int level, int half_points) {
          "\"/><w:szCs w:val=\"" + size + "\"/></w:rPr></w:style>";
 }
 
+// In an attribute.
+std::string escaped(const std::string &text) {
+  std::string out;
+  for (char c : xml_text(text))
+    out += c == '&'   ? "&amp;"
+           : c == '<' ? "&lt;"
+           : c == '"' ? "&quot;"
+                      : std::string(1, c);
+  return out;
+}
+
 std::string paragraph_style(const std::string &id, const std::string &name,
                             const std::string &properties) {
   return "<w:style w:type=\"paragraph\" w:styleId=\"" + id +
@@ -41,17 +53,17 @@ std::string paragraph_style(const std::string &id, const std::string &name,
 
 } // namespace
 
-std::string styles_xml() {
-  // SimSun by its Chinese name, as the Python recovery writes it
-  const std::string song = "\xE5\xAE\x8B\xE4\xBD\x93";
+std::string styles_xml(const Document &document) {
+  const std::string font = escaped(document.font);
+  const std::string song = escaped(document.east_asian_font);
   std::string xml =
       "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>"
       "<w:styles xmlns:w=\"http://schemas.openxmlformats.org/"
       "wordprocessingml/2006/main\"><w:docDefaults><w:rPrDefault><w:rPr>"
-      "<w:rFonts w:ascii=\"Times New Roman\" w:hAnsi=\"Times New Roman\" "
-      "w:eastAsia=\"" +
-      song +
-      "\" w:cs=\"Times New Roman\"/>"
+      "<w:rFonts w:ascii=\"" +
+      font + "\" w:hAnsi=\"" + font + "\" w:eastAsia=\"" + song + "\" w:cs=\"" +
+      font +
+      "\"/>"
       "<w:sz w:val=\"21\"/><w:szCs w:val=\"21\"/>"
       "<w:lang w:val=\"en-US\" w:eastAsia=\"zh-CN\" w:bidi=\"ar-SA\"/>"
       "</w:rPr></w:rPrDefault><w:pPrDefault/></w:docDefaults>"
@@ -62,6 +74,9 @@ std::string styles_xml() {
   xml += paragraph_style("Caption", "caption",
                          "<w:qFormat/><w:pPr><w:spacing w:before=\"60\" "
                          "w:after=\"120\"/><w:jc w:val=\"center\"/></w:pPr>");
+  xml += paragraph_style("ListParagraph", "List Paragraph",
+                         "<w:qFormat/><w:pPr><w:contextualSpacing/></w:pPr>");
+  xml += paragraph_style("FootnoteText", "footnote text", "");
   xml += paragraph_style("Header", "header", "");
   xml += paragraph_style("Footer", "footer", "");
   xml += "<w:style w:type=\"table\" w:default=\"1\" w:styleId=\"TableNormal\">"
@@ -81,6 +96,36 @@ std::string styles_xml() {
          "<w:spacing w:after=\"0\"/></w:pPr><w:tblPr><w:tblBorders>" +
          borders + "</w:tblBorders></w:tblPr></w:style></w:styles>";
   return xml;
+}
+
+std::string numbering_xml(const Document &document) {
+  std::string abstract, numbers;
+  int last = 0;
+  for (const Section &section : document.sections)
+    for (const Block &block : section.blocks) {
+      const Paragraph &paragraph = block.paragraph;
+      if (block.kind != BlockKind::Paragraph || paragraph.list <= last)
+        continue;
+      last = paragraph.list;
+      const std::string id = std::to_string(last);
+      const bool bullet = paragraph.list_kind == ListKind::Bullet;
+      abstract += "<w:abstractNum w:abstractNumId=\"" + id +
+                  "\"><w:multiLevelType w:val=\"singleLevel\"/><w:lvl "
+                  "w:ilvl=\"0\"><w:start w:val=\"" +
+                  std::to_string(paragraph.first) + "\"/><w:numFmt w:val=\"" +
+                  (bullet ? "bullet" : "decimal") + "\"/><w:lvlText w:val=\"" +
+                  escaped(paragraph.mark) +
+                  "\"/><w:lvlJc w:val=\"left\"/><w:pPr><w:ind w:left=\"420\" "
+                  "w:hanging=\"420\"/></w:pPr></w:lvl></w:abstractNum>";
+      numbers += "<w:num w:numId=\"" + id + "\"><w:abstractNumId w:val=\"" +
+                 id + "\"/></w:num>";
+    }
+  if (last == 0)
+    return std::string();
+  return "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"yes\"?>"
+         "<w:numbering xmlns:w=\"http://schemas.openxmlformats.org/"
+         "wordprocessingml/2006/main\">" +
+         abstract + numbers + "</w:numbering>";
 }
 
 } // namespace recovery

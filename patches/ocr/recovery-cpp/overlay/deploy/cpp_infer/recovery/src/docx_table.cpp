@@ -26,8 +26,18 @@ namespace {
 const float kCellMargin = 7; // points, left and right together
 const float kLine = 1.2f;    // height of a line / size of its type
 
-// Widths by the text in the columns, none below a third of the mean.
+// Widths as on the page, or by the text in the columns, none below a third of
+// the mean.
 std::vector<int> column_widths(const Table &table, float width) {
+  if (!table.widths.empty()) {
+    float all = 0;
+    std::vector<int> widths;
+    for (float w : table.widths)
+      all += w;
+    for (float w : table.widths)
+      widths.push_back(std::max(1, twips(width * w / all)));
+    return widths;
+  }
   std::vector<float> wish(table.columns, 4);
   for (const Cell &cell : table.cells) {
     const float each =
@@ -93,8 +103,15 @@ void add_cell(pugi::xml_node row, const Cell &cell, int width,
   pugi::xml_node paragraph = node.append_child("w:p"); // a cell ends with one
   if (merge && std::string(merge) == "continue")
     return;
-  if (mostly_right_to_left(plain_text(cell.runs)))
-    paragraph.append_child("w:pPr").append_child("w:bidi");
+  const bool bidi = mostly_right_to_left(plain_text(cell.runs));
+  if (bidi || cell.align != Align::Left) {
+    pugi::xml_node of = paragraph.append_child("w:pPr");
+    if (bidi)
+      of.append_child("w:bidi");
+    if (cell.align != Align::Left)
+      of.append_child("w:jc").append_attribute("w:val") =
+          align_name(cell.align);
+  }
   add_runs(paragraph, cell.runs, size_of_type);
 }
 
@@ -105,8 +122,10 @@ void add_table(pugi::xml_node parent, const Table &table,
   if (table.columns > kWordColumns)
     throw RecoveryError("a table of " + std::to_string(table.columns) +
                         " columns: Word takes " + std::to_string(kWordColumns));
-  const float least = 6; // points
-  float size = std::max(least, place.text_size), height = place.height;
+  const float least = std::min(6.0f, place.text_size); // points
+  const float usual = table.font_size > 0 ? std::round(2 * table.font_size) / 2
+                                          : place.text_size;
+  float size = std::max(least, usual), height = place.height;
   std::vector<int> widths = column_widths(
       table, std::min(place.column, std::max(place.width, 36.0f)));
   std::vector<int> lines = row_lines(table, widths, size);
@@ -116,7 +135,7 @@ void add_table(pugi::xml_node parent, const Table &table,
   }
   if (text_height(lines, size) > 1.5f * height) { // not the box of this table
     height = 0;
-    size = place.text_size;
+    size = usual;
     widths = column_widths(table, place.column);
   }
   const float spare =

@@ -103,9 +103,81 @@ const char *align_name(Align align) {
 
 int twips(float points) { return static_cast<int>(std::lround(points * 20)); }
 
-void add_runs(pugi::xml_node paragraph, const std::vector<Run> &runs,
-              float font_size) {
+namespace {
+
+// End of the address that begins at `i`, or `i` when none does. An address in
+// the text ends before white space, ideographs and closing marks.
+size_t address_end(const std::string &text, size_t i) {
+  const bool begins =
+      text.compare(i, 7, "http://") == 0 || text.compare(i, 8, "https://") == 0;
+  if (!begins)
+    return i;
+  size_t end = i;
+  while (end < text.size() && text[end] > ' ' && text[end] < 0x7F &&
+         std::string("<>\"{}|\\^`").find(text[end]) == std::string::npos)
+    ++end;
+  while (end > i &&
+         std::string(".,;:!?)]'").find(text[end - 1]) != std::string::npos)
+    --end;
+  return text.find('.', i) < end ? end : i;
+}
+
+// Addresses in the text become links.
+std::vector<Run> with_links(const std::vector<Run> &runs) {
+  std::vector<Run> out;
   for (const Run &run : runs) {
+    if (!run.link.empty()) {
+      out.push_back(run);
+      continue;
+    }
+    size_t begin = 0, i = 0;
+    const auto add = [&](size_t end, bool link) {
+      if (end == begin)
+        return;
+      Run part = run;
+      part.text = run.text.substr(begin, end - begin);
+      if (link)
+        part.link = part.text;
+      out.push_back(part);
+      begin = end;
+    };
+    while ((i = run.text.find("http", i)) != std::string::npos) {
+      const size_t end = address_end(run.text, i);
+      if (end > i) {
+        add(i, false);
+        add(end, true);
+      }
+      i = std::max(end, i + 4);
+    }
+    add(run.text.size(), false);
+  }
+  return out;
+}
+
+// A field that leads to the address: it needs no relation, so that it may
+// stand in every part. Other schemes than these are only text.
+pugi::xml_node link_field(pugi::xml_node paragraph, const std::string &link) {
+  const bool safe = link.compare(0, 7, "http://") == 0 ||
+                    link.compare(0, 8, "https://") == 0 ||
+                    link.compare(0, 7, "mailto:") == 0;
+  if (!safe || link.find_first_of("\"\\") != std::string::npos)
+    return paragraph;
+  pugi::xml_node field = paragraph.append_child("w:fldSimple");
+  field.append_attribute("w:instr") =
+      ("HYPERLINK \"" + xml_text(link) + "\"").c_str();
+  return field;
+}
+
+} // namespace
+
+void add_runs(pugi::xml_node node, const std::vector<Run> &runs,
+              float font_size) {
+  for (Run run : with_links(runs)) {
+    pugi::xml_node paragraph = node;
+    if (!run.link.empty()) {
+      paragraph = link_field(node, run.link);
+      run.underline = run.underline || paragraph != node;
+    }
     std::string piece;
     Script script = Script::Plain;
     for (uint32_t code : decode_utf8(xml_text(run.text))) {
@@ -132,6 +204,15 @@ pugi::xml_node add_paragraph(pugi::xml_node parent,
         ("Heading" + std::to_string(std::min(3, paragraph.level))).c_str());
   else if (paragraph.kind == ParagraphKind::Caption)
     add_value(properties, "w:pStyle", "Caption");
+  else if (paragraph.kind == ParagraphKind::Footnote)
+    add_value(properties, "w:pStyle", "FootnoteText");
+  else if (paragraph.list_kind != ListKind::None)
+    add_value(properties, "w:pStyle", "ListParagraph");
+  if (paragraph.list_kind != ListKind::None) {
+    pugi::xml_node list = properties.append_child("w:numPr");
+    list.append_child("w:ilvl").append_attribute("w:val") = 0;
+    list.append_child("w:numId").append_attribute("w:val") = paragraph.list;
+  }
   if (paragraph.right_to_left)
     properties.append_child("w:bidi");
   if (paragraph.line_pitch > 0) {
@@ -146,7 +227,10 @@ pugi::xml_node add_paragraph(pugi::xml_node parent,
     add_value(properties, "w:jc", align_name(paragraph.align));
   if (!properties.first_child())
     node.remove_child(properties);
-  add_runs(node, paragraph.runs, paragraph.font_size);
+  if (paragraph.kind == ParagraphKind::Equation)
+    add_math(node, paragraph.latex);
+  else
+    add_runs(node, paragraph.runs, paragraph.font_size);
   return node;
 }
 

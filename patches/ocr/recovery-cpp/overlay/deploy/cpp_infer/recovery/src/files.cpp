@@ -16,6 +16,7 @@
 
 #include <include/recovery/stage_file.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -40,35 +41,21 @@ namespace {
 const size_t kMaxFile = 512u << 20;
 
 #ifdef _WIN32
-int make_file(std::string *name) {
-  for (int i = 0; i < 1000; ++i) {
-    const std::string candidate =
-        *name + std::to_string(_getpid()) + "_" + std::to_string(i);
-    const int file = _open(candidate.c_str(),
-                           _O_CREAT | _O_EXCL | _O_RDWR | _O_BINARY, 0644);
-    if (file >= 0 || errno != EEXIST) {
-      *name = candidate;
-      return file;
-    }
-  }
-  return -1;
+int open_new(const std::string &name) {
+  return _open(name.c_str(), _O_CREAT | _O_EXCL | _O_RDWR | _O_BINARY, 0644);
 }
+int process_id() { return _getpid(); }
 void close_file(int file) { _close(file); }
 bool flush_file(const std::string &) { return true; }
 bool move_file(const std::string &from, const std::string &to) {
   return MoveFileExA(from.c_str(), to.c_str(), MOVEFILE_REPLACE_EXISTING) != 0;
 }
 #else
-int make_file(std::string *name) {
-  std::vector<char> buffer(name->begin(), name->end());
-  const char mark[] = "XXXXXX";
-  buffer.insert(buffer.end(), mark, mark + sizeof(mark));
-  const int file = mkstemp(buffer.data());
-  *name = buffer.data();
-  if (file >= 0)
-    fchmod(file, 0644);
-  return file;
+// The system takes the user's mask away, as for every new file.
+int open_new(const std::string &name) {
+  return open(name.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
 }
+int process_id() { return getpid(); }
 void close_file(int file) { close(file); }
 bool flush_file(const std::string &path) {
   const int file = open(path.c_str(), O_RDONLY);
@@ -85,6 +72,22 @@ bool move_file(const std::string &from, const std::string &to) {
   return std::rename(from.c_str(), to.c_str()) == 0;
 }
 #endif
+
+// A new file beside the target; its name is not taken by another thread or
+// process.
+int make_file(std::string *name) {
+  static std::atomic<unsigned> count(0);
+  for (int i = 0; i < 1000; ++i) {
+    const std::string candidate =
+        *name + std::to_string(process_id()) + "_" + std::to_string(count++);
+    const int file = open_new(candidate);
+    if (file >= 0 || errno != EEXIST) {
+      *name = candidate;
+      return file;
+    }
+  }
+  return -1;
+}
 
 bool special_file(const std::string &path) {
   struct stat info;

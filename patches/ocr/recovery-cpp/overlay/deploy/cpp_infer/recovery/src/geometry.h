@@ -45,6 +45,17 @@ std::vector<Paragraph> make_paragraphs(const TextFlow &flow, bool hanging);
 // All rows in one paragraph (titles, captions).
 Paragraph join_rows(const TextFlow &flow);
 
+// Lines of a program, each a line of the paragraph.
+Paragraph code_of(const TextFlow &flow);
+
+// Marks of neighbouring paragraphs -> lists, where at least `least` marks of
+// one kind follow each other, numbers without a gap. `lists` counts them.
+void make_lists(std::vector<Paragraph> *paragraphs, int least, int *lists);
+
+// Widths of the columns, sides of the cells and size of the type (in pixels)
+// from where cells and their text stand on the page, as far as that is known.
+void lay_out_table(const Region &region, Table *table);
+
 // Two lines of one paragraph: no space between ideographs, a hyphen that
 // breaks a word goes.
 std::string join_lines(const std::string &above, const std::string &below);
@@ -52,20 +63,26 @@ std::string join_lines(const std::string &above, const std::string &below);
 // One region and where it stands.
 struct Placed {
   const Region *region;
-  int column; // 0 or 1
+  int column; // in reading order
 };
 
-// A band of the page with one or two columns.
+// A band of the page with one or more columns.
 struct Band {
   int columns;
+  std::vector<Box> places; // of the columns, in reading order
   std::vector<Placed> regions;
 };
 
-// Regions -> bands in reading order. The rule for left and right is the one of
-// ppstructure/recovery (quarters of the page's width); a band counts as two
-// columns only when both hold something side by side.
+// How the columns of a page follow each other.
+enum class PageFlow { LeftToRight, RightToLeft, VerticalText };
+
+// Regions -> bands in reading order, by a recursive XY-cut: the page is cut at
+// white lines across it, neighbouring parts with a common gutter become one
+// band of columns, and each column is cut again. Where a region reaches over
+// the gutter, what stands above it comes first and what stands below it last.
 std::vector<Band> reading_order(const std::vector<const Region *> &regions,
-                                float page_width);
+                                float page_width,
+                                PageFlow flow = PageFlow::LeftToRight);
 
 } // namespace recovery
 } // namespace PaddleOCR

@@ -41,28 +41,46 @@ bool is_bullet(uint32_t c) {
   case 0x00B7:
     return true;
   default:
-    return c >= 0x2460 && c <= 0x2473; // circled numbers
+    return false;
   }
 }
 
-enum class Mark { None, Number, Bullet };
+struct Mark {
+  ListKind kind;
+  std::string pattern; // the bullet, or "(%1)", "%1.", ...; empty: a letter
+  int number;
+  size_t bytes; // with the spaces behind it
+};
 
 // "- x", "1. x", "(2) x", "[3] x", "a) x", a bullet, or a Chinese number and
 // its comma.
 Mark mark_of(const std::string &text) {
+  const Mark none = {ListKind::None, "", 0, 0};
   const std::vector<uint32_t> c = decode_utf8(text.substr(0, 64));
+  const auto made = [&](ListKind kind, size_t codes, const std::string &pattern,
+                        int number) {
+    while (codes < c.size() && (c[codes] == ' ' || c[codes] == 0x3000))
+      ++codes;
+    const std::vector<uint32_t> mark(c.begin(), c.begin() + codes);
+    return Mark{kind, pattern, number, encode_utf8(mark).size()};
+  };
+  const auto piece = [&](size_t from, size_t to) {
+    return encode_utf8({c.begin() + from, c.begin() + to});
+  };
   if (c.empty())
-    return Mark::None;
-  if (is_bullet(c[0]))
-    return Mark::Bullet;
-  if ((c[0] == '-' || c[0] == '*' || c[0] == 0x2013) && c.size() > 1 &&
-      c[1] == ' ')
-    return Mark::Bullet;
+    return none;
+  if (c[0] >= 0x2460 && c[0] <= 0x2473) // circled number: stays in the text
+    return made(ListKind::Bullet, 1, "", 0);
+  if (is_bullet(c[0]) || ((c[0] == '-' || c[0] == '*' || c[0] == 0x2013) &&
+                          c.size() > 1 && c[1] == ' '))
+    return made(ListKind::Bullet, 1, piece(0, 1), 0);
   const bool open =
       c[0] == '(' || c[0] == '[' || c[0] == 0xFF08 || c[0] == 0x3010;
   size_t i = open ? 1 : 0, first = i;
+  int number = 0;
   while (i < c.size() && i - first < 3 && is_digit(c[i]))
-    ++i;
+    number = number * 10 + static_cast<int>(c[i++] - '0');
+  const bool decimal = i > first && (c[first] != '0' || i == first + 1);
   if (i == first && i < c.size() && is_letter(c[i]))
     ++i;
   static const std::vector<uint32_t> chinese = decode_utf8(
@@ -73,19 +91,24 @@ Mark mark_of(const std::string &text) {
            std::find(chinese.begin(), chinese.end(), c[i]) != chinese.end())
       ++i;
   if (i == first || i >= c.size())
-    return Mark::None;
+    return none;
+  const auto numbered = [&]() {
+    const std::string pattern =
+        decimal ? piece(0, first) + "%1" + piece(i, i + 1) : std::string();
+    return made(ListKind::Number, i + 1, pattern, number);
+  };
   if (open)
     return c[i] == ')' || c[i] == ']' || c[i] == 0xFF09 || c[i] == 0x3011
-               ? Mark::Number
-               : Mark::None;
+               ? numbered()
+               : none;
   if (c[i] == 0x3001) // ideographic comma
-    return Mark::Number;
+    return numbered();
   const bool closes =
       c[i] == '.' || c[i] == ')' || c[i] == 0xFF09 || c[i] == 0xFF0E;
   return closes && i + 1 < c.size() && !is_digit(c[i + 1]) &&
                  (c[i + 1] == ' ' || is_cjk(c[i + 1]) || c[i] != '.')
-             ? Mark::Number
-             : Mark::None;
+             ? numbered()
+             : none;
 }
 
 bool ends_sentence(const std::string &text) {
@@ -137,6 +160,8 @@ float typical_pitch(const std::vector<Row> &rows) {
 bool begins(const TextFlow &flow, size_t i, float pitch, bool hanging) {
   const std::vector<Row> &rows = flow.rows;
   const Row &row = rows[i], &last = rows[i - 1];
+  if (row.height == 0 && last.height == 0)
+    return true; // nothing is known of where they stand
   const float h = std::max(1.0f, flow.height);
   const float width = flow.right - flow.left;
   const float tallest = std::max(row.height, last.height);
@@ -146,11 +171,11 @@ bool begins(const TextFlow &flow, size_t i, float pitch, bool hanging) {
   if (rows.size() >= 3 ? step > 1.45f * pitch && step > 1.3f * h
                        : row.v1 - last.v2 > h)
     return true;
-  const Mark mark = mark_of(row.text);
-  if (mark == Mark::Bullet || (hanging && mark == Mark::Number))
+  const ListKind mark = mark_of(row.text).kind;
+  if (mark == ListKind::Bullet || (hanging && mark == ListKind::Number))
     return true;
   const bool ended = ends_sentence(last.text);
-  if (mark == Mark::Number && ended)
+  if (mark == ListKind::Number && ended)
     return true;
   const float space = flow.right - last.u2;
   if (width > 8 * h) {
@@ -171,8 +196,8 @@ bool begins(const TextFlow &flow, size_t i, float pitch, bool hanging) {
 }
 
 // Size of the type in pixels. The boxes of PP-OCRv4 are 0.8 (ideographs) to 1.1
-// (Latin) times as high. An ideograph is as wide as the type is high, so a line
-// of them cannot be larger than its width allows.
+// (Latin) times as high. An ideograph is as wide as the type is high, and a
+// letter about 0.43 of that, so a line cannot be larger than its width allows.
 float type_size(const Row &row) {
   float wide = 0, total = 0; // in em
   for (uint32_t code : decode_utf8(row.text)) {
@@ -181,6 +206,9 @@ float type_size(const Row &row) {
   }
   const float share = total > 0 ? wide / total : 0;
   const float size = row.height * (0.9f + 0.3f * share);
+  if (share == 0 && total >= 10) // in em, half of one a letter
+    return std::max(0.7f * row.height,
+                    std::min(size, (row.u2 - row.u1) / (0.86f * total)));
   if (share < 0.5f || total < 4)
     return size;
   return std::max(0.8f * row.height, std::min(size, (row.u2 - row.u1) / total));
@@ -242,6 +270,52 @@ std::vector<Paragraph> make_paragraphs(const TextFlow &flow, bool hanging) {
 
 Paragraph join_rows(const TextFlow &flow) {
   return paragraph_of(flow, 0, flow.rows.size());
+}
+
+Paragraph code_of(const TextFlow &flow) {
+  Paragraph paragraph = join_rows(flow);
+  Run run;
+  run.code = true;
+  for (const Row &row : flow.rows) {
+    const float indent =
+        row.height > 0 ? (row.u1 - flow.left) / (0.5f * row.height) : 0;
+    run.text += run.text.empty() ? "" : "\n";
+    run.text += std::string(
+        static_cast<size_t>(std::min(80.0f, std::max(0.0f, indent))), ' ');
+    run.text += row.text;
+  }
+  paragraph.runs.assign(1, run);
+  paragraph.indent_first = false;
+  return paragraph;
+}
+
+void make_lists(std::vector<Paragraph> *paragraphs, int least, int *lists) {
+  std::vector<Mark> marks;
+  for (const Paragraph &paragraph : *paragraphs)
+    marks.push_back(mark_of(plain_text(paragraph.runs)));
+  for (size_t i = 0; i < marks.size();) {
+    size_t end = i + 1;
+    while (end < marks.size() && marks[end].kind == marks[i].kind &&
+           marks[end].pattern == marks[i].pattern &&
+           (marks[i].kind == ListKind::Bullet ||
+            marks[end].number == marks[end - 1].number + 1))
+      ++end;
+    if (marks[i].kind != ListKind::None && !marks[i].pattern.empty() &&
+        end - i >= static_cast<size_t>(least)) {
+      ++*lists;
+      for (size_t k = i; k < end; ++k) {
+        Paragraph &paragraph = (*paragraphs)[k];
+        paragraph.list_kind = marks[i].kind;
+        paragraph.list = *lists;
+        paragraph.first = marks[i].number;
+        paragraph.mark = marks[i].pattern;
+        paragraph.indent_first = false;
+        std::string &text = paragraph.runs[0].text; // the rows are one run
+        text.erase(0, std::min(marks[k].bytes, text.size()));
+      }
+    }
+    i = end;
+  }
 }
 
 } // namespace recovery

@@ -71,10 +71,14 @@ std::vector<Item> place_items(const std::vector<TextLine> &lines,
                               const Box &region, bool right_to_left) {
   const Point d = text_direction(lines);
   std::vector<Item> items;
-  for (const TextLine &line : lines) {
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const TextLine &line = lines[i];
     std::vector<Point> points = line.quad;
-    if (points.empty()) // no box: the region's, so that nothing is lost
-      points = {Point(region.x1, region.y1), Point(region.x2, region.y2)};
+    if (points.empty()) { // no box: its share of the region's, as a flat line
+      const float y =
+          region.y1 + (region.y2 - region.y1) * (i + 0.5f) / lines.size();
+      points = {Point(region.x1, y), Point(region.x2, y)};
+    }
     Item item = {1e30f, -1e30f, 1e30f, -1e30f, &line.text};
     for (const Point &p : points) {
       const float u = p.x * d.x + p.y * d.y, v = -p.x * d.y + p.y * d.x;

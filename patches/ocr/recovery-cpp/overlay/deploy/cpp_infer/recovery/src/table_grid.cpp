@@ -24,6 +24,7 @@ namespace {
 const int kMaxColumns = 16384;          // of a sheet
 const long long kMaxPositions = 200000; // rows x columns
 const int kWordColumns = 63;            // Word refuses more
+const size_t kMaxSteps = 64u << 20;     // 64 million: seconds, not hours
 
 // Removes columns in which no cell begins: colspan="1000" on every cell says
 // nothing about the grid.
@@ -44,7 +45,9 @@ void drop_empty_columns(Table *table) {
 
 } // namespace
 
-Table make_grid(std::vector<RawRow> rows) {
+Table make_grid(std::vector<RawRow> rows, size_t *steps) {
+  size_t own = 0;
+  size_t &count = steps ? *steps : own;
   Table table;
   table.rows = static_cast<int>(rows.size());
   size_t cells = 0;
@@ -60,6 +63,7 @@ Table make_grid(std::vector<RawRow> rows) {
     int column = 0;
     for (Cell &cell : rows[r].cells) {
       const auto taken = [&](int c) {
+        ++count;
         return c < static_cast<int>(taken_until.size()) && taken_until[c] > r;
       };
       while (taken(column))
@@ -67,6 +71,8 @@ Table make_grid(std::vector<RawRow> rows) {
       int span = 1;
       while (span < cell.column_span && !taken(column + span))
         ++span;
+      if (count > kMaxSteps)
+        throw RecoveryError("table HTML: its spans cover too much");
       if (column + span > kMaxColumns)
         throw RecoveryError("table HTML: more than " +
                             std::to_string(kMaxColumns) + " columns");
@@ -79,6 +85,7 @@ Table make_grid(std::vector<RawRow> rows) {
         taken_until.resize(column + span, 0);
       for (int c = column; c < column + span; ++c)
         taken_until[c] = r + cell.row_span;
+      count += span;
       column += span;
       table.cells.push_back(std::move(cell));
     }

@@ -25,10 +25,21 @@ struct RawRow {
   std::vector<Cell> cells;
 };
 
+// Rows of the HTML as they stand there. `caption` takes the text that stands
+// in no cell. `steps` counts the characters looked at: the work grows with the
+// length of the HTML, whatever is in it.
+std::vector<RawRow> read_rows(const std::string &html,
+                              std::vector<Run> *caption,
+                              size_t *steps = nullptr);
+
+// The texts of the rows, cells apart by tabs. `steps` counts cells.
+std::vector<std::string> row_texts(const Table &table, size_t *steps = nullptr);
+
 // Places the cells as the HTML standard does, except that cells never
 // overlap: a span that would run into a cell from above is cut. Throws
-// RecoveryError when there is no cell or the grid is too large.
-Table make_grid(std::vector<RawRow> rows);
+// RecoveryError when there is no cell or the grid is too large. `steps` counts
+// the positions looked at.
+Table make_grid(std::vector<RawRow> rows, size_t *steps = nullptr);
 
 } // namespace recovery
 } // namespace PaddleOCR

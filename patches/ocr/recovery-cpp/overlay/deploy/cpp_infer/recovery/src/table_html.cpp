@@ -12,11 +12,14 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
+#include "entities.h"
 #include "table_grid.h"
 #include "utf8.h"
 
 #include <algorithm>
 #include <cctype>
+#include <cstring>
+#include <map>
 
 namespace PaddleOCR {
 namespace recovery {
@@ -26,6 +29,8 @@ namespace {
 const size_t kMaxBytes = 16u << 20;
 const int kMaxColumnSpan = 1000; // as in the HTML standard
 const int kMaxRowSpan = 65534;
+const size_t kMaxValue = 2048; // bytes of an attribute
+const size_t kMaxEntity = 12;  // bytes from '&' to ';'
 
 const char *const kKnownTags[] = {
     "html",      "body", "head", "table",    "thead",  "tbody",   "tfoot",
@@ -51,6 +56,9 @@ struct Tag {
   std::string name;
   bool closing;
   int column_span, row_span; // row_span 0 = to the end
+  std::string link;          // href
+  bool plain;                // no attributes, or sound ones
+  bool closed;               // ends with '>'
   size_t end;                // offset behind the tag
 };
 
@@ -68,9 +76,7 @@ int span_value(const std::string &digits, int least, int most) {
 // A tag at `i` (where '<' stands). False: the '<' is text, as in "p<0.05",
 // which the recogniser writes without escaping.
 bool read_tag(const std::string &html, size_t i, Tag *tag) {
-  tag->closing = false;
-  tag->column_span = tag->row_span = 1;
-  tag->name.clear();
+  *tag = Tag{"", false, 1, 1, "", true, false, i};
   size_t k = i + 1;
   if (k < html.size() && html[k] == '/') {
     tag->closing = true;
@@ -84,14 +90,14 @@ bool read_tag(const std::string &html, size_t i, Tag *tag) {
     return false;
   if (k < html.size() && !is_space(html[k]) && html[k] != '/' && html[k] != '>')
     return false;
-  while (k < html.size() && html[k] != '>') {
+  while (k < html.size() && html[k] != '>' && html[k] != '<') {
     if (is_space(html[k]) || html[k] == '/') {
       ++k;
       continue;
     }
     std::string key, value;
     while (k < html.size() && !is_space(html[k]) && html[k] != '=' &&
-           html[k] != '>' && html[k] != '/')
+           html[k] != '>' && html[k] != '/' && html[k] != '<')
       key += html[k++];
     while (k < html.size() && is_space(html[k]))
       ++k;
@@ -99,51 +105,59 @@ bool read_tag(const std::string &html, size_t i, Tag *tag) {
       ++k;
       while (k < html.size() && is_space(html[k]))
         ++k;
-      // a value ends at '>' at the latest, so that a lost quote does not
-      // swallow the rest of the table
       const char quote = k < html.size() ? html[k] : 0;
       if (quote == '"' || quote == '\'') {
-        ++k;
-        while (k < html.size() && html[k] != quote && html[k] != '>')
+        // a value without its second quote ends at '>', so that a lost quote
+        // does not swallow the rest of the table; "a>b" is whole
+        const size_t from = ++k;
+        const size_t least = std::min(html.size(), from + kMaxValue);
+        size_t end = from;
+        while (end < least && html[end] != quote && html[end] != '<')
+          ++end;
+        const bool whole = end < least && html[end] == quote;
+        while (k < html.size() &&
+               (whole ? k < end : html[k] != '>' && html[k] != '<'))
           value += html[k++];
-        if (k < html.size() && html[k] == quote)
-          ++k;
+        k += whole;
       } else {
-        while (k < html.size() && !is_space(html[k]) && html[k] != '>')
+        while (k < html.size() && !is_space(html[k]) && html[k] != '>' &&
+               html[k] != '<')
           value += html[k++];
       }
-    } else if (key.empty()) {
-      ++k;
+    } else {
+      tag->plain = false; // a word without a value
+      if (key.empty())
+        ++k;
     }
     key = lower(key);
     if (key == "colspan")
       tag->column_span = span_value(value, 1, kMaxColumnSpan);
     else if (key == "rowspan")
       tag->row_span = span_value(value, 0, kMaxRowSpan);
+    else if (key == "href")
+      tag->link = value;
   }
-  tag->end = std::min(k + 1, html.size());
+  tag->closed = k < html.size() && html[k] == '>';
+  tag->end = std::min(tag->closed ? k + 1 : k, html.size());
   return true;
 }
-
-struct Entity {
-  const char *name;
-  uint32_t code;
-};
-const Entity kEntities[] = {
-    {"amp", '&'},      {"lt", '<'},       {"gt", '>'},        {"quot", '"'},
-    {"apos", '\''},    {"nbsp", 0xA0},    {"deg", 0xB0},      {"plusmn", 0xB1},
-    {"micro", 0xB5},   {"middot", 0xB7},  {"times", 0xD7},    {"divide", 0xF7},
-    {"ndash", 0x2013}, {"mdash", 0x2014}, {"hellip", 0x2026}, {"le", 0x2264},
-    {"ge", 0x2265},    {"ne", 0x2260},    {"copy", 0xA9},     {"reg", 0xAE},
-    {"euro", 0x20AC},  {"yen", 0xA5}};
 
 // Appends the entity at `i` (where '&' stands); returns the offset behind it,
 // or i when it is plain text.
 size_t read_entity(const std::string &html, size_t i, std::string *out) {
-  const size_t end = html.find(';', i);
-  if (end == std::string::npos || end - i > 10 || end == i + 1)
+  const std::string head = html.substr(i, kMaxEntity);
+  const size_t end = head.find(';');
+  if (end == std::string::npos || end == 1) {
+    // the recogniser loses the semicolon
+    for (const char *name : {"&amp", "&lt", "&gt", "&quot", "&nbsp"})
+      if (head.compare(0, std::strlen(name), name) == 0) {
+        const std::string whole = std::string(name) + ";";
+        read_entity(whole, 0, out);
+        return i + std::strlen(name);
+      }
     return i;
-  const std::string name = html.substr(i + 1, end - i - 1);
+  }
+  const std::string name = head.substr(1, end - 1);
   if (name[0] == '#') {
     const bool hex = name.size() > 1 && (name[1] == 'x' || name[1] == 'X');
     uint32_t code = 0;
@@ -161,69 +175,154 @@ size_t read_entity(const std::string &html, size_t i, std::string *out) {
       code = std::min<uint32_t>(0x110000, code * (hex ? 16 : 10) + digit);
     }
     append_utf8(out, code == 0 ? 0xFFFD : code);
-    return end + 1;
+    return i + end + 1;
   }
-  for (const Entity &entity : kEntities)
-    if (name == entity.name) {
-      append_utf8(out, entity.code);
-      return end + 1;
-    }
-  return i;
+  const Entity *last = kEntities + sizeof(kEntities) / sizeof(kEntities[0]);
+  const Entity *found = std::lower_bound(
+      kEntities, last, name, [](const Entity &entity, const std::string &key) {
+        return entity.name < key;
+      });
+  if (found == last || name != found->name) {
+    // "&ampB;" is "&" and "B;", too
+    const std::string cut = head.substr(0, end);
+    const size_t taken = read_entity(cut, 0, out);
+    return taken == 0 ? i : i + taken;
+  }
+  append_utf8(out, found->code);
+  return i + end + 1;
 }
 
-// Collects rows and cells while the tokens come in.
+// Is it one of the tags that make the grid? They count even when damaged.
+bool makes_grid(const std::string &name) {
+  static const char *const names[] = {"table", "thead", "tbody", "tfoot",
+                                      "tr",    "td",    "th",    "caption"};
+  for (const char *each : names)
+    if (name == each)
+      return true;
+  return false;
+}
+
+// Does a tag only format the text around it?
+bool is_inline(const std::string &name) {
+  static const char *const names[] = {
+      "b",   "strong", "i",    "em",   "u",    "s", "strike",   "del",
+      "sup", "sub",    "code", "span", "font", "a", "overline", "underline"};
+  for (const char *each : names)
+    if (name == each)
+      return true;
+  return false;
+}
+
+// Collects rows and cells while the tokens come in. What is not surely markup
+// is text: nothing that the recogniser wrote may be lost.
 class TableReader {
 public:
-  explicit TableReader(const std::string &html) : html_(html) {}
+  TableReader(const std::string &html, size_t *steps)
+      : html_(html), steps_(*steps) {}
 
-  std::vector<RawRow> read() {
+  std::vector<RawRow> read(std::vector<Run> *caption) {
     size_t i = 0;
     while (i < html_.size()) {
-      if (html_[i] == '<') {
-        if (html_.compare(i, 4, "<!--") == 0) {
-          const size_t end = html_.find("-->", i + 4);
-          i = end == std::string::npos ? html_.size() : end + 3;
-          continue;
-        }
-        if (i + 1 < html_.size() &&
-            (html_[i + 1] == '!' || html_[i + 1] == '?')) {
-          const size_t end = html_.find('>', i);
-          i = end == std::string::npos ? html_.size() : end + 1;
-          continue;
-        }
-        Tag tag;
-        if (read_tag(html_, i, &tag)) {
-          i = tag.end;
-          if (!tag.closing && (tag.name == "script" || tag.name == "style"))
-            i = skip_element(tag.name, i);
-          else
-            handle(tag);
-          continue;
-        }
-      } else if (html_[i] == '&') {
+      ++steps_;
+      size_t end = i;
+      if (html_[i] == '<')
+        end = read_markup(i);
+      else if (html_[i] == '&') {
         std::string out;
-        const size_t end = read_entity(html_, i, &out);
-        if (end != i) {
+        end = read_entity(html_, i, &out);
+        steps_ += kMaxEntity;
+        if (end != i)
           add_text(out);
-          i = end;
-          continue;
-        }
       }
-      add_text(std::string(1, html_[i]));
-      ++i;
+      if (end == i)
+        add_text(std::string(1, html_[end++]));
+      i = end;
     }
+    *caption = std::move(outside_);
     return std::move(rows_);
   }
 
 private:
-  size_t skip_element(const std::string &name, size_t i) {
-    while ((i = html_.find("</", i)) != std::string::npos) {
-      Tag tag;
-      if (read_tag(html_, i, &tag) && tag.name == name)
-        return tag.end;
-      i += 2;
+  // Offset behind the markup at `i`, or `i` when it is text.
+  size_t read_markup(size_t i) {
+    if (html_.compare(i, 4, "<!--") == 0)
+      return behind("-->", i, 4);
+    if (html_.compare(i, 9, "<![CDATA[") == 0) {
+      const size_t end = behind("]]>", i, 9);
+      for (size_t k = i + 9; end != i && k + 3 < end; ++k)
+        add_text(std::string(1, html_[k]));
+      return end;
     }
-    return html_.size();
+    if (lower(html_.substr(i, 9)) == "<!doctype" ||
+        html_.compare(i, 5, "<?xml") == 0)
+      return behind(">", i, 5);
+    Tag tag;
+    const bool known = read_tag(html_, i, &tag);
+    steps_ += tag.end - i;
+    if (!known)
+      return i;
+    if (!makes_grid(tag.name) && (!tag.closed || !tag.plain))
+      return i; // "if a<b then c"
+    if (is_inline(tag.name)) {
+      // "a<b>c" without a "</b>" in the cell is a comparison
+      int &open = open_[tag.name];
+      if (!tag.closing && closings(tag.name) <= open)
+        return i;
+      if (tag.closing)
+        --closings_[tag.name];
+      if (!tag.closing || open > 0) {
+        open += tag.closing ? -1 : 1;
+        style(tag);
+      }
+      return tag.end;
+    }
+    if (tag.name == "script" || tag.name == "style") {
+      if (tag.closing)
+        return tag.end;
+      const size_t end = behind("</" + tag.name, tag.end, 0);
+      return end == tag.end ? i : behind(">", end, 0);
+    }
+    handle(tag);
+    return tag.end;
+  }
+
+  // Offset behind the next `mark`, or `i` when there is none; that is
+  // remembered, so that the text is searched once.
+  size_t behind(const std::string &mark, size_t i, size_t skip) {
+    const auto known = none_behind_.find(mark);
+    if (known != none_behind_.end() && i >= known->second)
+      return i;
+    const size_t end = html_.find(mark, i + skip);
+    steps_ += (end == std::string::npos ? html_.size() : end) - i;
+    if (end != std::string::npos)
+      return end + mark.size();
+    none_behind_[mark] = i;
+    return i;
+  }
+
+  // How many closing tags of this name the rest of the cell has.
+  int closings(const std::string &name) {
+    const auto found = closings_.find(name);
+    return found == closings_.end() ? 0 : found->second;
+  }
+
+  // Counts the closing tags from `i` to the end of the cell; each cell is
+  // looked at once.
+  void count_closings(size_t i) {
+    closings_.clear();
+    open_.clear();
+    for (; i < html_.size(); ++i) {
+      ++steps_;
+      Tag tag;
+      if (html_[i] != '<' || !read_tag(html_, i, &tag))
+        continue;
+      steps_ += tag.end - i;
+      if (tag.name == "td" || tag.name == "th" || tag.name == "tr" ||
+          tag.name == "caption" || (tag.name == "table" && tag.closing))
+        return;
+      if (tag.closing && tag.closed)
+        ++closings_[tag.name];
+    }
   }
 
   void handle(const Tag &tag) {
@@ -232,6 +331,8 @@ private:
       depth_ = std::max(0, depth_ + (tag.closing ? -1 : 1));
       if (depth_ == (tag.closing ? 0 : 1))
         in_cell_ = in_row_ = false;
+      if (tag.closing && in_cell_)
+        add_break();
       return;
     }
     if (in_nested()) { // a table in a cell: its text, one line a row
@@ -241,6 +342,8 @@ private:
         add_text(" ");
       else
         style(tag);
+      if (name == "td" || name == "th")
+        count_closings(tag.end);
       return;
     }
     if (name == "thead") {
@@ -252,10 +355,17 @@ private:
       in_row_ = !tag.closing;
       if (in_row_)
         rows_.push_back(RawRow{in_head_, {}});
+    } else if (name == "caption") {
+      in_cell_ = false;
+      count_closings(tag.end);
+      format_ = Run();
+      add_break();
     } else if (name == "td" || name == "th") {
       in_cell_ = !tag.closing;
       if (in_cell_)
         open_cell(tag);
+      else
+        format_ = Run();
     } else {
       style(tag);
     }
@@ -270,9 +380,11 @@ private:
     cell.header = tag.name == "th" || in_head_;
     cell.column_span = tag.column_span;
     cell.row_span = tag.row_span;
+    cell.place = places_++;
     rows_.back().cells.push_back(cell);
     format_ = Run();
     format_.bold = tag.name == "th";
+    count_closings(tag.end);
   }
 
   bool in_nested() const { return depth_ > 1 && in_cell_; }
@@ -294,6 +406,8 @@ private:
       format_.subscript = on;
     else if (name == "code" || name == "pre")
       format_.code = on;
+    else if (name == "a")
+      format_.link = on ? tag.link : std::string();
     else if (name == "br" || name == "p" || name == "div")
       add_break();
   }
@@ -301,19 +415,20 @@ private:
   std::vector<Run> *runs() {
     return in_cell_ && !rows_.empty() && !rows_.back().cells.empty()
                ? &rows_.back().cells.back().runs
-               : nullptr;
+               : &outside_;
   }
 
   bool same_format(const Run &run) const {
     return run.bold == format_.bold && run.italic == format_.italic &&
            run.underline == format_.underline && run.strike == format_.strike &&
            run.superscript == format_.superscript &&
-           run.subscript == format_.subscript && run.code == format_.code;
+           run.subscript == format_.subscript && run.code == format_.code &&
+           run.link == format_.link;
   }
 
   void add_break() {
     std::vector<Run> *target = runs();
-    if (!target || target->empty() || target->back().text.empty() ||
+    if (target->empty() || target->back().text.empty() ||
         target->back().text.back() == '\n')
       return;
     target->back().text += '\n';
@@ -321,8 +436,6 @@ private:
 
   void add_text(std::string text) {
     std::vector<Run> *target = runs();
-    if (!target)
-      return; // text between cells has no place in a table
     if (text.size() == 1 && is_space(text[0])) {
       if (target->empty() || target->back().text.empty() ||
           is_space(target->back().text.back()))
@@ -338,8 +451,12 @@ private:
   }
 
   const std::string &html_;
+  size_t &steps_;
   std::vector<RawRow> rows_;
-  int depth_ = 0;
+  std::vector<Run> outside_; // text that stands in no cell
+  std::map<std::string, size_t> none_behind_;
+  std::map<std::string, int> closings_, open_; // of the cell
+  int depth_ = 0, places_ = 0;
   bool in_head_ = false, in_row_ = false, in_cell_ = false;
   Run format_;
 };
@@ -357,19 +474,54 @@ void trim_end(std::vector<Run> *runs) {
 
 } // namespace
 
-Table parse_table(const std::string &html) {
-  if (html.size() > kMaxBytes)
-    throw RecoveryError("table HTML: " + std::to_string(html.size()) +
-                        " bytes, more than " + std::to_string(kMaxBytes));
+std::vector<RawRow> read_rows(const std::string &html,
+                              std::vector<Run> *caption, size_t *steps) {
+  size_t own = 0;
   std::string clean;
   const bool valid = find_invalid_utf8(html) == std::string::npos;
   if (!valid)
     clean = encode_utf8(decode_utf8(html));
-  std::vector<RawRow> rows = TableReader(valid ? html : clean).read();
+  std::vector<RawRow> rows =
+      TableReader(valid ? html : clean, steps ? steps : &own).read(caption);
   for (RawRow &row : rows)
     for (Cell &cell : row.cells)
       trim_end(&cell.runs);
-  return make_grid(std::move(rows));
+  trim_end(caption);
+  return rows;
+}
+
+Table parse_table(const std::string &html) {
+  if (html.size() > kMaxBytes)
+    throw RecoveryError("table HTML: " + std::to_string(html.size()) +
+                        " bytes, more than " + std::to_string(kMaxBytes));
+  std::vector<Run> caption;
+  Table table = make_grid(read_rows(html, &caption));
+  table.caption = std::move(caption);
+  return table;
+}
+
+std::string table_text(const std::string &html) {
+  std::vector<Run> caption;
+  const std::vector<RawRow> rows = read_rows(html, &caption);
+  std::string text = plain_text(caption);
+  for (const RawRow &row : rows) {
+    text += text.empty() ? "" : "\n";
+    for (size_t c = 0; c < row.cells.size(); ++c)
+      text += (c > 0 ? "\t" : "") + plain_text(row.cells[c].runs);
+  }
+  return text;
+}
+
+std::vector<std::string> row_texts(const Table &table, size_t *steps) {
+  std::vector<std::string> rows(table.rows);
+  for (const Cell &cell : table.cells) {
+    if (cell.column > 0)
+      rows[cell.row] += '\t';
+    rows[cell.row] += plain_text(cell.runs);
+    if (steps)
+      ++*steps;
+  }
+  return rows;
 }
 
 std::string plain_text(const std::vector<Run> &runs) {

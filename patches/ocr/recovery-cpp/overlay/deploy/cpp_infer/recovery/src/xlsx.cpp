@@ -13,6 +13,7 @@
 // limitations under the License.
 
 #include "files.h"
+#include "numbers.h"
 #include "utf8.h"
 
 #include <include/recovery/writers.h>
@@ -32,77 +33,6 @@ namespace {
 
 const size_t kMaxText = 32767; // UTF-16 units in a cell
 const int kMaxSheets = 10000;
-
-struct Number {
-  double value;
-  const char *format; // of the sheet
-};
-
-// A number as a person would type it into a cell. Codes stay text: leading
-// zeros, more digits than a double holds, a sign without digits.
-bool read_number(const std::string &text, Number *number) {
-  std::string digits;
-  size_t i = 0;
-  if (i < text.size() && (text[i] == '-' || text[i] == '+'))
-    digits += text[i++];
-  else if (text.compare(0, 3, "\xE2\x88\x92") == 0) // minus sign
-    digits += '-', i = 3;
-  const size_t begin = i;
-  int whole = 0, decimals = 0, group = -1; // digits since the last comma
-  bool point = false, grouped = false;
-  for (; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c >= '0' && c <= '9') {
-      digits += c;
-      ++(point ? decimals : whole);
-      if (group >= 0)
-        ++group;
-    } else if (c == ',' && !point && whole > 0 && (group < 0 || group == 3) &&
-               (grouped || whole <= 3)) {
-      grouped = true;
-      group = 0;
-    } else if (c == '.' && !point && (group < 0 || group == 3)) {
-      point = true;
-      group = -1;
-      digits += c;
-    } else {
-      break;
-    }
-  }
-  if (group >= 0 && group != 3)
-    return false;
-  const bool percent = i + 1 == text.size() && text[i] == '%';
-  if ((!percent && i != text.size()) || whole == 0 || whole + decimals > 15 ||
-      (point && decimals == 0))
-    return false;
-  if (whole > 1 && text[begin] == '0')
-    return false;
-  // the digits are ASCII and few, so no locale is asked
-  double value = 0, scale = 1;
-  bool after = false;
-  for (char c : digits) {
-    if (c == '.') {
-      after = true;
-    } else if (c >= '0' && c <= '9') {
-      value = value * 10 + (c - '0');
-      if (after)
-        scale *= 10;
-    }
-  }
-  value = value / scale * (digits[0] == '-' ? -1 : 1);
-  static const char *const plain[] = {"0", "0.0", "0.00", "0.000", "0.0000"};
-  static const char *const thousands[] = {"#,##0", "#,##0.0", "#,##0.00",
-                                          "#,##0.000", "#,##0.0000"};
-  static const char *const percents[] = {"0%", "0.0%", "0.00%", "0.000%",
-                                         "0.0000%"};
-  const int place = std::min(4, decimals);
-  number->value = percent ? value / 100 : value;
-  number->format = percent                  ? percents[place]
-                   : grouped                ? thousands[place]
-                   : decimals > 4 || !point ? "General"
-                                            : plain[place];
-  return true;
-}
 
 // Closes the workbook whatever happens: closing is what frees it. One at a
 // time: libxlsxwriter calls gmtime(), whose result all threads share.
@@ -143,8 +73,11 @@ private:
 class Formats {
 public:
   explicit Formats(lxw_workbook *book) : book_(book) {}
-  lxw_format *get(bool header, const std::string &number) {
-    const std::string key = (header ? "h" : "c") + number;
+  lxw_format *get(const Cell &cell, const std::string &number) {
+    const bool header = cell.header;
+    const std::string key = std::string(header ? "h" : "c") +
+                            std::to_string(static_cast<int>(cell.align)) +
+                            number;
     for (const auto &made : made_)
       if (made.first == key)
         return made.second;
@@ -155,6 +88,9 @@ public:
     if (header) {
       format_set_bold(format);
       format_set_align(format, LXW_ALIGN_CENTER);
+    } else if (cell.align != Align::Left) {
+      format_set_align(format, cell.align == Align::Centre ? LXW_ALIGN_CENTER
+                                                           : LXW_ALIGN_RIGHT);
     }
     if (!number.empty() && number != "General")
       format_set_num_format(format, number.c_str());
@@ -167,8 +103,9 @@ private:
   std::vector<std::pair<std::string, lxw_format *>> made_;
 };
 
-std::string cell_text(const Cell &cell) {
+std::string cell_text(const Cell &cell, size_t *cut) {
   const std::string text = xml_text(plain_text(cell.runs));
+  *cut = 0;
   if (text.size() <= kMaxText)
     return text;
   std::vector<uint32_t> codes = decode_utf8(text);
@@ -176,6 +113,7 @@ std::string cell_text(const Cell &cell) {
   while (keep < codes.size() &&
          units + (codes[keep] > 0xFFFF ? 2 : 1) <= kMaxText)
     units += codes[keep++] > 0xFFFF ? 2 : 1;
+  *cut = codes.size() - keep;
   codes.resize(keep);
   return encode_utf8(codes);
 }
@@ -185,11 +123,19 @@ void check(lxw_error error) {
     throw RecoveryError(std::string("xlsx: ") + lxw_strerror(error));
 }
 
-void write_cell(lxw_worksheet *sheet, Formats *formats, const Cell &cell) {
-  const std::string text = cell_text(cell);
+void write_cell(lxw_worksheet *sheet, Formats *formats, const Cell &cell,
+                const std::string &place, std::vector<std::string> *losses) {
+  size_t cut = 0;
+  const std::string text = cell_text(cell, &cut);
+  if (cut > 0)
+    losses->push_back(place + ", row " + std::to_string(cell.row + 1) +
+                      ", column " + std::to_string(cell.column + 1) + ": " +
+                      std::to_string(cut) +
+                      " characters beyond the 32767 of a cell are not in the "
+                      "sheet");
   Number number = {0, "General"};
   const bool numeric = read_number(trim(text), &number);
-  lxw_format *format = formats->get(cell.header, numeric ? number.format : "");
+  lxw_format *format = formats->get(cell, numeric ? number.format : "");
   const lxw_row_t row = cell.row;
   const lxw_col_t column = static_cast<lxw_col_t>(cell.column);
   if (cell.row_span > 1 || cell.column_span > 1)
@@ -204,10 +150,11 @@ void write_cell(lxw_worksheet *sheet, Formats *formats, const Cell &cell) {
     check(worksheet_write_string(sheet, row, column, text.c_str(), format));
 }
 
-void write_sheet(lxw_worksheet *sheet, Formats *formats, const Table &table) {
+void write_sheet(lxw_worksheet *sheet, Formats *formats, const Table &table,
+                 const std::string &place, std::vector<std::string> *losses) {
   std::vector<int> widths(table.columns, 6);
   for (const Cell &cell : table.cells) {
-    write_cell(sheet, formats, cell);
+    write_cell(sheet, formats, cell, place, losses);
     if (cell.column_span != 1)
       continue;
     int longest = 0; // line of the cell
@@ -226,6 +173,12 @@ void write_sheet(lxw_worksheet *sheet, Formats *formats, const Table &table) {
                          nullptr);
   if (table.header_rows > 0)
     worksheet_freeze_panes(sheet, table.header_rows, 0);
+  // the caption stands above the printed sheet: the cells are the table's
+  std::string caption = "&C";
+  for (char c : xml_text(plain_text(table.caption)))
+    caption += c == '&' ? "&&" : std::string(1, c == '\n' ? ' ' : c);
+  if (caption.size() > 2 && decode_utf8(caption).size() < 255)
+    check(worksheet_set_header(sheet, caption.c_str()));
 }
 
 // libxlsxwriter does not look whether its temporary files took what it wrote
@@ -269,7 +222,9 @@ bool complete(const std::string &path) {
 
 } // namespace
 
-int write_xlsx(const Document &document, const std::string &path) {
+int write_xlsx(const Document &document, const std::string &path,
+               std::vector<std::string> *losses) {
+  std::vector<std::string> cut;
   std::vector<const Table *> tables;
   for (const Section &section : document.sections)
     for (const Block &block : section.blocks)
@@ -288,7 +243,7 @@ int write_xlsx(const Document &document, const std::string &path) {
       lxw_worksheet *sheet = workbook_add_worksheet(book.get(), name.c_str());
       if (!sheet)
         throw RecoveryError("xlsx: no sheet " + name);
-      write_sheet(sheet, &formats, *tables[i]);
+      write_sheet(sheet, &formats, *tables[i], name, &cut);
     }
     errno = 0;
     const lxw_error error = book.close();
@@ -301,6 +256,8 @@ int write_xlsx(const Document &document, const std::string &path) {
     throw RecoveryError("cannot write " + path +
                         ": the package is not complete (is the device full?)");
   file.commit();
+  if (losses)
+    losses->insert(losses->end(), cut.begin(), cut.end());
   return static_cast<int>(tables.size());
 }
 

@@ -127,9 +127,16 @@ TEST_CASE("with room, both are written, and nothing else") {
   write_docx(d, directory + "/a.docx");
   write_xlsx(d, directory + "/a.xlsx");
   CHECK(files_in(directory) == 2);
-  struct stat info;
-  REQUIRE(stat((directory + "/a.docx").c_str(), &info) == 0);
-  CHECK((info.st_mode & 0777) == 0644);
+  // as every new file of this user
+  const mode_t mask = umask(027);
+  write_docx(d, directory + "/b.docx");
+  write_xlsx(d, directory + "/b.xlsx");
+  umask(mask);
+  for (const char *name : {"/b.docx", "/b.xlsx"}) {
+    struct stat info;
+    REQUIRE(stat((directory + name).c_str(), &info) == 0);
+    CHECK((info.st_mode & 0777) == 0640);
+  }
   pugi::xml_document xml;
   check_package(unzip_file(directory + "/a.docx"), &xml);
   fs::remove_all(directory);

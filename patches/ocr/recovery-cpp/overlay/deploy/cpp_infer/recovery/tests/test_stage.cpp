@@ -120,11 +120,84 @@ TEST_CASE("damaged files are refused with their line") {
         std::string::npos);
   CHECK(refused("{\"type\":\"text\",\"bbox\":[0,0,NaN,1]}").find("bbox") !=
         std::string::npos);
-  CHECK(refused("\n\n{\"type\":\"text\",\"bbox\":[0,0,1,1],\"res\":[{\"text\"}]}")
-            .find(":3: not JSON") != std::string::npos);
+  CHECK(
+      refused("\n\n{\"type\":\"text\",\"bbox\":[0,0,1,1],\"res\":[{\"text\"}]}")
+          .find(":3: not JSON") != std::string::npos);
   CHECK(refused(std::string(200000, '[')).find("not JSON") !=
         std::string::npos);
   CHECK_THROWS_AS(read_stage_file("/nowhere/res_0.txt"), RecoveryError);
+}
+
+TEST_CASE("byte order mark, carriage returns, halves of surrogate pairs") {
+  const Stage stage;
+  const std::string path = stage.put(
+      "res_0.txt",
+      "\xEF\xBB\xBF{\"type\":\"text\",\"bbox\":[0,0,9,9],\"res\":[{\"text\":"
+      "\"a\\ud83d b\\ude00 \\ud83d\\ude00 \\\\ud83d\"}]}\r\n");
+  const std::vector<Page> pages = read_stage_file(path);
+  CHECK(pages[0].regions[0].lines[0].text ==
+        "a\xEF\xBF\xBD b\xEF\xBF\xBD \xF0\x9F\x98\x80 \\ud83d");
+  CHECK(pages[0].warnings.size() == 1);
+  CHECK(pages[0].losses.empty());
+  CHECK(refused("\xFF\xFE{").find("UTF-16") != std::string::npos);
+}
+
+TEST_CASE("equations, text without boxes, unknown results") {
+  const Stage stage;
+  const std::string box = "\"bbox\":[0,0,9,9],\"res\":";
+  const std::vector<Page> pages = read_stage_file(
+      stage.put("res_0.txt", "{\"type\":\"equation\"," + box +
+                                 "{\"latex\":\"x^2\"}}\n{\"type\":"
+                                 "\"formula\"," +
+                                 box + "\"y\"}\n{\"type\":\"text\"," + box +
+                                 "\"one\\ntwo\"}\n{\"type\":\"text\"," + box +
+                                 "{\"words\":1}}\n"
+                                 "{\"type\":\"text\"," +
+                                 box +
+                                 "[{\"words\":1},{\"text\":\"kept\"}]}\n"
+                                 "{\"type\":\"text\"," +
+                                 box + "[]}\n{\"type\":\"text\"," + box +
+                                 "[{\"text\":\"cut"));
+  REQUIRE(pages.size() == 1);
+  const std::vector<Region> &regions = pages[0].regions;
+  REQUIRE(regions.size() == 6);
+  CHECK(regions[0].latex == "x^2");
+  CHECK(regions[1].latex == "y");
+  REQUIRE(regions[2].lines.size() == 2);
+  CHECK(regions[2].lines[1].text == "two");
+  CHECK(regions[4].lines[0].text == "kept");
+  REQUIRE(pages[0].losses.size() == 3);
+  CHECK(pages[0].losses[0].find(":4: ") != std::string::npos);
+  CHECK(pages[0].losses[1].find(":5: ") != std::string::npos);
+  CHECK(pages[0].losses[2].find(":7: not JSON") != std::string::npos);
+}
+
+TEST_CASE("cells of a table, moved to the page") {
+  const Stage stage;
+  const std::vector<Page> pages = read_stage_file(stage.put(
+      "res_0.txt",
+      "{\"type\":\"table\",\"bbox\":[100,200,300,400],\"res\":{\"cell_bbox\":"
+      "[[1,2,5,2,5,9,1,9],[10,20,30,40]],\"html\":\"<td>a<td>b\"}}\n"));
+  REQUIRE(pages[0].regions[0].cells.size() == 2);
+  CHECK(pages[0].regions[0].cells[0].x1 == 101);
+  CHECK(pages[0].regions[0].cells[0].y2 == 209);
+  CHECK(pages[0].regions[0].cells[1].x2 == 130);
+}
+
+TEST_CASE("a crop that cannot be read is as one that is missing") {
+  const Stage stage;
+  const std::string region =
+      "{\"type\":\"figure\",\"bbox\":[0,0,9,9],\"res\":[]}\n";
+  const std::string path = stage.put("res_0.txt", region);
+  CHECK(
+      build_document(read_stage_file(path)).losses[0].find("no crop: [0, 0") !=
+      std::string::npos);
+  // larger than is read, without its bytes on the device
+  const std::string crop = stage.put("[0, 0, 9, 9]_0.jpg", "x");
+  fs::resize_file(crop, (512ull << 20) + 1);
+  const Document d = build_document(read_stage_file(path));
+  REQUIRE(d.losses.size() == 1);
+  CHECK(d.losses[0].find("cannot read") != std::string::npos);
 }
 
 TEST_CASE("headers of pictures") {

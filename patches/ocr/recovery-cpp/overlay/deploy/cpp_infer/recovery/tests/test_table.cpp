@@ -13,6 +13,7 @@
 // limitations under the License.
 
 #include "support.h"
+#include "table_grid.h"
 
 #include <doctest/doctest.h>
 
@@ -89,6 +90,73 @@ TEST_CASE("text that is not HTML stays text") {
         "0,0,1,1:<\xE4\xB8\xAD\xE6\x96\x87\xC2\xA0&bogus;\xEF\xBF\xBD ");
 }
 
+TEST_CASE("what is not surely markup is text") {
+  CHECK(grid("<tr><td>if a<b then c</td><td>x<i and y<s or z</td></tr>") ==
+        "0,0,1,1:if a<b then c 0,1,1,1:x<i and y<s or z ");
+  CHECK(grid("<td>a<b>c</td><td>a<b>c</b></td>") ==
+        "0,0,1,1:a<b>c 0,1,1,1:ac ");
+  CHECK(grid("<td>a<p then q></td><td>x<!y>z</td><td><!-- open") ==
+        "0,0,1,1:a<p then q> 0,1,1,1:x<!y>z 0,2,1,1:<!-- open ");
+  CHECK(grid("<td><ann@a.org> <LOQ Map<a, b></td>") ==
+        "0,0,1,1:<ann@a.org> <LOQ Map<a, b> ");
+  CHECK(grid("<td><![CDATA[raw <b>]]>!</td><td><script>open") ==
+        "0,0,1,1:raw <b>! 0,1,1,1:<script>open ");
+  CHECK(grid("<td style=\"a>b\" colspan=2>v</td>") == "0,0,1,2:v ");
+  const Table t = parse_table("a<table><caption>T <b>7</b></caption><tr>b<td>c"
+                              "</td></tr></table>d");
+  CHECK(plain_text(t.caption) == "a\nT 7\nbd");
+}
+
+TEST_CASE("entities") {
+  CHECK(grid("<td>&alpha;&rarr;&Omega;</td><td>A&ampB &ltx</td><td>AT&T; R&D"
+             "</td><td>&ampC;</td>") ==
+        "0,0,1,1:\xCE\xB1\xE2\x86\x92\xCE\xA9 0,1,1,1:A&B <x 0,2,1,1:AT&T; "
+        "R&D 0,3,1,1:&C; ");
+}
+
+TEST_CASE("the work grows with the length, not with its square") {
+  const char *const hostile[] = {
+      "&",           "<",      "<!--",        "<td a=\"",        "<td>&",
+      "<script>",    "<b>",    "<![CDATA[",   "<td><b a='",      "</",
+      "<a href=\"x", "&#",     "<td><table>", "<td colspan=\"2", "<caption>",
+      "<!doctype",   "<style>"};
+  for (const char *piece : hostile) {
+    INFO(std::string(piece));
+    size_t few = 0, many = 0;
+    const auto steps = [&](size_t bytes, size_t *count) {
+      std::string html = "<td>";
+      while (html.size() < bytes)
+        html += piece;
+      std::vector<Run> caption;
+      read_rows(html, &caption, count);
+    };
+    steps(2000, &few);
+    steps(64000, &many);
+    CHECK(many < 40 * few); // 32 times as long
+    CHECK(many < 64000u * 30);
+  }
+  // spans that cover much: the grid gives up
+  std::vector<RawRow> rows;
+  Cell wide;
+  wide.column_span = 1000;
+  wide.row_span = 65534;
+  rows.push_back(RawRow{false, std::vector<Cell>(16, wide)});
+  rows.resize(60000, RawRow{false, std::vector<Cell>(1)});
+  size_t steps = 0;
+  CHECK_THROWS_AS(make_grid(rows, &steps), RecoveryError);
+  CHECK(steps < (80u << 20));
+  // rows of text: each cell once
+  Table table;
+  table.rows = 1000;
+  table.columns = 10;
+  table.cells.resize(10000);
+  for (int i = 0; i < 10000; ++i)
+    table.cells[i].row = i / 10, table.cells[i].column = i % 10;
+  steps = 0;
+  CHECK(row_texts(table, &steps).size() == 1000);
+  CHECK(steps == 10000);
+}
+
 TEST_CASE("formats of the cell's text") {
   const Table t = parse_table("<table><tr><th>h</th><td>x<sup>2</sup> <b>y</b>"
                               "<br>z</td></tr></table>");
@@ -102,7 +170,7 @@ TEST_CASE("formats of the cell's text") {
 TEST_CASE("nested tables, scripts and comments") {
   CHECK(grid("<table><tr><td>a<table><tr><td>b</td><td>c</td></tr></table>d"
              "</td><td><script>alert('</td>')</script><!-- <td> -->e</td></tr>"
-             "</table>") == "0,0,1,1:a\nb cd 0,1,1,1:e ");
+             "</table>") == "0,0,1,1:a\nb c\nd 0,1,1,1:e ");
 }
 
 TEST_CASE("damaged HTML") {

@@ -39,7 +39,11 @@ const char kUsage[] =
     "              what lies on the page)\n"
     "  --strict    an unusable table or picture is an error (default false)\n"
     "  --replace_invalid_utf8        U+FFFD instead of an error (default "
-    "false)\n";
+    "false)\n"
+    "  --font, --east_asian_font     of the body (default: Times New Roman,\n"
+    "              SimSun by its Chinese name)\n"
+    "Exit code: 0 good, 1 something was not written or is not in the document\n"
+    "([ERROR] and [LOST] on stderr say what), 2 wrong flags.\n";
 
 struct Flags {
   std::map<std::string, std::string> values = {
@@ -51,7 +55,9 @@ struct Flags {
       {"page_width", "0"},
       {"page_height", "0"},
       {"strict", "false"},
-      {"replace_invalid_utf8", "false"}};
+      {"replace_invalid_utf8", "false"},
+      {"font", ""},
+      {"east_asian_font", ""}};
 
   void parse(int argc, char **argv) {
     for (int i = 1; i < argc; ++i) {
@@ -130,8 +136,11 @@ std::vector<Page> pages_of(const Job &job, float width, float height) {
   return pages;
 }
 
-void recover(const Job &job, const Flags &flags) {
+// False when content of the pages is in no file.
+bool recover(const Job &job, const Flags &flags) {
   BuildOptions options;
+  options.font = flags.values.at("font");
+  options.east_asian_font = flags.values.at("east_asian_font");
   options.strict = flags.truth("strict");
   options.replace_invalid_utf8 = flags.truth("replace_invalid_utf8");
   const Document document = build_document(
@@ -139,6 +148,7 @@ void recover(const Job &job, const Flags &flags) {
       options);
   for (const std::string &warning : document.warnings)
     std::cerr << "[WARNING] " << job.name << ": " << warning << std::endl;
+  std::vector<std::string> losses = document.losses;
   const fs::path stem =
       fs::path(flags.values.at("output")) / (job.name + "_ocr");
   if (flags.truth("recovery")) {
@@ -146,11 +156,14 @@ void recover(const Job &job, const Flags &flags) {
     std::cout << "docx save to " << stem.string() << ".docx" << std::endl;
   }
   if (flags.truth("excel")) {
-    const int sheets = write_xlsx(document, stem.string() + ".xlsx");
+    const int sheets = write_xlsx(document, stem.string() + ".xlsx", &losses);
     if (sheets > 0)
       std::cout << "xlsx save to " << stem.string() << ".xlsx (" << sheets
                 << (sheets == 1 ? " sheet)" : " sheets)") << std::endl;
   }
+  for (const std::string &loss : losses)
+    std::cerr << "[LOST] " << job.name << ": " << loss << std::endl;
+  return losses.empty();
 }
 
 } // namespace
@@ -181,7 +194,7 @@ int main(int argc, char **argv) {
                           problem.message());
     for (const Job &job : jobs) {
       try { // one bad result does not lose the others
-        recover(job, flags);
+        failed += !recover(job, flags);
       } catch (const std::exception &error) {
         std::cerr << "[ERROR] " << job.name << ": " << error.what()
                   << std::endl;

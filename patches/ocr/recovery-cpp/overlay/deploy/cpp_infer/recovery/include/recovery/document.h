@@ -24,13 +24,15 @@ namespace recovery {
 
 struct Run {
   std::string text; // valid UTF-8, '\n' is a line break
+  std::string link; // address it leads to
   bool bold, italic, underline, strike, superscript, subscript, code;
   Run(const std::string &t = "")
       : text(t), bold(false), italic(false), underline(false), strike(false),
         superscript(false), subscript(false), code(false) {}
 };
 
-enum class ParagraphKind { Body, Heading, Caption };
+enum class ParagraphKind { Body, Heading, Caption, Footnote, Equation };
+enum class ListKind { None, Bullet, Number };
 enum class Align { Left, Centre, Right };
 
 struct Paragraph {
@@ -42,16 +44,27 @@ struct Paragraph {
   bool indent_first; // first line stands to the right of the others
   bool right_to_left;
   Align align;
+  // An entry of a list: its mark is not in the runs. `list` counts the lists
+  // of the document from 1; `first` is the number of the first entry.
+  ListKind list_kind;
+  int list, first;
+  std::string mark;  // bullet, or what follows the number, as "." or ")"
+  std::string latex; // of an equation; the runs hold its text
   Paragraph()
       : kind(ParagraphKind::Body), level(1), font_size(10.5f), line_pitch(0),
-        indent_first(false), right_to_left(false), align(Align::Left) {}
+        indent_first(false), right_to_left(false), align(Align::Left),
+        list_kind(ListKind::None), list(0), first(1) {}
 };
 
 struct Cell {
   int row, column, row_span, column_span;
   bool header; // <th>, or a cell of <thead>
+  Align align;
+  int place; // of its <td> in the HTML, from 0; -1 = filled in
   std::vector<Run> runs;
-  Cell() : row(0), column(0), row_span(1), column_span(1), header(false) {}
+  Cell()
+      : row(0), column(0), row_span(1), column_span(1), header(false),
+        align(Align::Left), place(-1) {}
 };
 
 // Every position of the grid is covered by exactly one cell; cells are sorted
@@ -60,16 +73,22 @@ struct Table {
   int rows, columns;
   int header_rows; // leading rows that hold header cells only
   std::vector<Cell> cells;
-  Align align; // on the page
-  Table() : rows(0), columns(0), header_rows(0), align(Align::Centre) {}
+  std::vector<Run> caption;  // <caption>, and text that stands in no cell
+  std::vector<float> widths; // of the columns, in any unit; empty = not known
+  float font_size;           // points; 0 = not known
+  Align align;               // on the page
+  Table()
+      : rows(0), columns(0), header_rows(0), font_size(0),
+        align(Align::Centre) {}
 };
 
 struct Picture {
   std::vector<unsigned char> bytes;
-  std::string extension; // jpeg, png, gif or bmp
-  int width, height;     // pixels of the picture
-  std::string description;
-  Picture() : width(0), height(0) {}
+  std::string extension;   // jpeg, png, gif or bmp
+  int width, height;       // pixels of the picture
+  std::string description; // text seen in it
+  Align align;             // in its column
+  Picture() : width(0), height(0), align(Align::Centre) {}
 };
 
 enum class BlockKind { Paragraph, Table, Picture };
@@ -82,7 +101,7 @@ struct Block {
   std::string type; // of the region it came from, lower case
   Box box;          // of the region
   int page;
-  int column; // 0, or 1 = right column of a two-column section
+  int column;                      // of its section, from 0 in reading order
   float space_before, space_after; // points of white on the page
   Block()
       : kind(BlockKind::Paragraph), page(0), column(0), space_before(0),
@@ -90,10 +109,12 @@ struct Block {
 };
 
 struct Section {
-  int columns; // 1 or 2
+  int columns;               // from 1
+  std::vector<float> widths; // points, of the columns; empty = equal
+  bool right_to_left;        // the first column is the right one
   bool starts_page;
   std::vector<Block> blocks;
-  Section() : columns(1), starts_page(false) {}
+  Section() : columns(1), right_to_left(false), starts_page(false) {}
 };
 
 struct PageFrame {
@@ -111,9 +132,13 @@ struct PageFrame {
 
 struct Document {
   std::vector<PageFrame> pages;
-  std::vector<Section> sections; // those of one page stand together
-  std::vector<int> section_page; // index into pages, one a section
-  std::vector<std::string> warnings;
+  std::vector<Section> sections;     // those of one page stand together
+  std::vector<int> section_page;     // index into pages, one a section
+  std::vector<std::string> warnings; // done in another way than the page shows
+  std::vector<std::string> losses;   // content of the page that is not here
+  std::string font, east_asian_font; // of the body
+  Document()
+      : font("Times New Roman"), east_asian_font("\xE5\xAE\x8B\xE4\xBD\x93") {}
 };
 
 struct BuildOptions {
@@ -121,6 +146,7 @@ struct BuildOptions {
   bool strict;
   // Put U+FFFD in place of invalid UTF-8 instead of throwing.
   bool replace_invalid_utf8;
+  std::string font, east_asian_font; // of the body; empty = the usual ones
   BuildOptions() : strict(false), replace_invalid_utf8(false) {}
 };
 
@@ -134,6 +160,10 @@ Document build_document(const std::vector<Page> &pages,
 // grid, cells never overlap, missing cells are filled in.
 // Throws RecoveryError when there is no cell, or a limit is exceeded.
 Table parse_table(const std::string &html);
+
+// Its text alone, a line a row, tabs between the cells: for a table that
+// parse_table refuses.
+std::string table_text(const std::string &html);
 
 // Text of the runs without formatting.
 std::string plain_text(const std::vector<Run> &runs);

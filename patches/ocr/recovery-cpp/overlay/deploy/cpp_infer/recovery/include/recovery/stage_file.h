@@ -23,9 +23,14 @@
 namespace PaddleOCR {
 namespace recovery {
 
-// One res_<page>.txt. Crops are read from its directory. Throws RecoveryError
-// with path and line.
+// One res_<page>.txt. Crops are read from its directory. A line that cannot be
+// read is named in `losses` of the first page; the others count. Throws
+// RecoveryError with path and line when none can be read.
 std::vector<Page> read_stage_file(const std::string &path);
+
+// The same of its content; `path` gives the number of the page and the
+// directory of the crops.
+std::vector<Page> parse_stage(std::string content, const std::string &path);
 
 // All res_<number>.txt of a directory in the order of their numbers. Throws
 // RecoveryError when there is none.

@@ -56,20 +56,28 @@ struct TextLine {
   TextLine() : score(1) {}
 };
 
-// One region of the layout model.
+// One region of the layout model. Regions may overlap: a line that was found
+// in two of them is written once.
 struct Region {
   std::string type; // text, title, list, table, figure, header, ... (any case)
   Box box;
+  float score; // 0..1, of the layout model
   std::vector<TextLine> lines;
   std::string html;                 // of a table
+  std::vector<Box> cells;           // of a table, in the order of its <td>
+  std::string latex;                // of an equation
   std::vector<unsigned char> image; // encoded crop: JPEG, PNG, GIF or BMP
   std::string image_name;           // for messages only
+  std::string image_problem;        // why there is no crop, for messages only
+  Region() : score(1) {}
 };
 
 struct Page {
   int index;           // of the page in its document, from 0
   float width, height; // of the page image in pixels; 0 = not known
   std::vector<Region> regions;
+  std::vector<std::string> warnings; // of whoever read the page
+  std::vector<std::string> losses;   // what could not be read
   Page() : index(0), width(0), height(0) {}
 };
 

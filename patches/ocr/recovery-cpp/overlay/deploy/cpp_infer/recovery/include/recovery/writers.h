@@ -32,8 +32,10 @@ std::vector<unsigned char> docx_bytes(const Document &document);
 void write_docx(const Document &document, const std::string &path);
 
 // One sheet a table. Returns the number of sheets; with none no file is
-// written. Throws RecoveryError as write_docx does.
-int write_xlsx(const Document &document, const std::string &path);
+// written. What a sheet cannot hold (more than 32767 characters in a cell) is
+// added to `losses`. Throws RecoveryError as write_docx does.
+int write_xlsx(const Document &document, const std::string &path,
+               std::vector<std::string> *losses = nullptr);
 
 } // namespace recovery
 } // namespace PaddleOCR
