@@ -37,9 +37,10 @@ def build(
     parent, tree = ground.commit, ground.tree
     repository = Git(ground.git_dir)
     with repository.index(ground.tree) as index:
+        done: dict[str, frozenset[int]] = {}
         for number, commit in enumerate(change.file.commit):
             add_overlay(index, change, commit)
-            _apply_edits(index, change, commit, ground, absent, strict and not change.file.after)
+            _apply_edits(index, change, commit, ground, absent, done, strict and not change.file.after)
             new_tree = index.line("write-tree", "--missing-ok")
             if new_tree == tree:
                 continue  # every edit of this commit is absent at this base
@@ -108,7 +109,8 @@ def _absent_edits(change: Change, base: BaseTree) -> list[str]:
     repository = Git(base.git_dir)
     edits = change.edit_files
     # Code that the release does not have yet may stand in a file that it has.
-    newer = {path for commit in change.file.commit if commit.needs == "fork" and base.kind == "release" for path in commit.edits}
+    later = [commit for commit in change.file.commit if commit.needs == "fork" and base.kind == "release"]
+    newer = {changes.edit_of(entry)[0] for commit in later for entry in commit.edits}
     absent = [path for path in edits if path in newer or repository.blob_at(base.commit, path) is None]
     new = {path for path in absent if b"new file mode" in edit_path(change, path).read_bytes()}
     absent = [path for path in absent if path not in new]
@@ -139,24 +141,50 @@ def add_overlay(index: Git, change: Change, commit: Commit) -> None:
     index.call("update-index", "--add", "--index-info", stdin="\n".join(rows).encode() + b"\n")
 
 
-def _apply_edits(index: Git, change: Change, commit: Commit, base: BaseTree, absent: list[str], strict: bool) -> None:
-    for path in commit.edits:
+def _apply_edits(
+    index: Git, change: Change, commit: Commit, base: BaseTree, absent: list[str], done: dict[str, frozenset[int]], strict: bool
+) -> None:
+    """`done` remembers which hunks of a file earlier commits have applied."""
+    for path, hunks in map(changes.edit_of, commit.edits):
         if path in absent:
             continue
         patch = edit_path(change, path)
-        content = patch.read_bytes()
-        if strict and base.kind == "fork":
+        before = done.get(path, frozenset())
+        content = some_hunks(patch.read_bytes(), hunks, before) if hunks else patch.read_bytes()
+        done[path] = before | hunks
+        if strict and base.kind == "fork" and not before:
             _check_preimage(index, change, base, path, content)
         else:
             _refuse_doubtful(index, change, base, path, content)
-        done = index.done("apply", "--cached", "--whitespace=nowarn", "-", stdin=content, check=False)
-        if done.status != 0:
+        ran = index.done("apply", "--cached", "--whitespace=nowarn", "-", stdin=content, check=False)
+        if ran.status != 0 and not strict:  # another change may have done a part of it already
+            ran = index.done("apply", "--cached", "--3way", "--whitespace=nowarn", "-", stdin=content, check=False)
+        if ran.status != 0:
             raise ForkliftError(
                 "an edit does not apply",
-                [("file", patch), ("base", base.label), ("git said", done.tail)],
+                [("file", patch), ("base", base.label), ("git said", ran.tail)],
                 _mend(change, base),
                 Reason.BASE_DRIFT,
             )
+
+
+def some_hunks(content: bytes, wanted: frozenset[int], before: frozenset[int]) -> bytes:
+    """The diff with these of its hunks alone, for a file that has those of `before` already: lines move with them."""
+    head, *hunks = re.split(rb"^(?=@@ -)", content, flags=re.M)
+    old_shift = new_shift = 0
+    taken = [head]
+    for number, hunk in enumerate(hunks, 1):
+        found = re.match(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@", hunk)
+        if found is None:
+            raise ForkliftError("a hunk has no head", [("have", hunk[:80].decode("utf-8", "replace"))], "forklift save")
+        start, count, _, length = (int(value) if value is not None else 1 for value in found.groups())
+        if number in wanted:
+            place = b"@@ -%d,%d +%d,%d @@" % (start + old_shift, count, start + old_shift + new_shift, length)
+            taken.append(place + hunk[found.end() :])
+            new_shift += length - count
+        elif number in before:
+            old_shift += length - count
+    return b"".join(taken)
 
 
 def _refuse_doubtful(index: Git, change: Change, base: BaseTree, path: str, content: bytes) -> None:

@@ -112,19 +112,36 @@ def matches(path: str, glob: str) -> bool:
     return fnmatch.fnmatchcase(path, glob)
 
 
+def edit_of(entry: str) -> tuple[str, frozenset[int]]:
+    """The upstream path that an entry of `edits` names, and which hunks of its diff: `path#1,3-5`. None named means all of them."""
+    path, mark, numbers = entry.partition("#")
+    hunks: set[int] = set()
+    for span in numbers.split(",") if mark else []:
+        first, _, last = span.partition("-")
+        if not first.isdigit() or not (last or first).isdigit():
+            raise UsageError(f"{entry!r} names no hunks", [("want", f"{path}#1 or {path}#1,3-5")], "correct it in change.toml")
+        hunks.update(range(int(first), int(last or first) + 1))
+    return path, frozenset(hunks)
+
+
 def assignment_problems(change: Change) -> list[str]:
     """Files that are in no commit or in several, and entries that name nothing."""
     overlay, edits = change.overlay_files, change.edit_files
     problems = []
-    for kind, path in [("overlay", p) for p in overlay] + [("edits", p) for p in edits]:
-        count = sum(
-            any(matches(path, glob) for glob in commit.overlay) if kind == "overlay" else path in commit.edits
-            for commit in change.file.commit
-        )
+    for path in overlay:
+        count = sum(any(matches(path, glob) for glob in commit.overlay) for commit in change.file.commit)
         if count != 1:
-            problems.append(f"{kind}/{path} is in {count} commits, want exactly one [[commit]]")
+            problems.append(f"overlay/{path} is in {count} commits, want exactly one [[commit]]")
+    for path in edits:
+        named = [hunks for commit in change.file.commit for name, hunks in map(edit_of, commit.edits) if name == path]
+        if len(named) != 1 and not all(named) or not named:
+            problems.append(f"edits/{path} is in {len(named)} commits, want exactly one [[commit]]")
+        elif all(named):
+            have = (change.edits / f"{path}.patch").read_bytes().count(b"\n@@ -")
+            if sorted(number for hunks in named for number in hunks) != list(range(1, have + 1)):
+                problems.append(f"edits/{path} has {have} hunks, and the commits do not name each of them once")
     for number, commit in enumerate(change.file.commit, 1):
         empty = [glob for glob in commit.overlay if not any(matches(path, glob) for path in overlay)]
-        empty += [path for path in commit.edits if path not in edits]
+        empty += [entry for entry in commit.edits if edit_of(entry)[0] not in edits]
         problems += [f"[[commit]] {number} names {entry!r}, which matches no file" for entry in empty]
     return problems

@@ -50,10 +50,12 @@ def rebase(change: Change, base: BaseTree, onto: str) -> Carried:
         return Carried("already upstream", commit, tuple(f"{p} ({_last_commit(repository, commit, p)})" for p in upstream))
     clash = [path for path in upstream if path in change.overlay_files]
     conflicts: list[str] = []
+    tried: set[str] = set()  # a file whose hunks are in several commits is tried once, whole
     with repository.index(commit) as index:
         for step in change.file.commit:
             branches.add_overlay(index, change, step)
-            for path in step.edits:
+            for path in [path for path, _ in map(changes.edit_of, step.edits) if path not in tried]:
+                tried.add(path)
                 if path not in upstream and not _three_way(index, change, path):
                     conflicts.append(path)
         for path in conflicts:  # as it is there: the work tree gets the merge with its marks

@@ -374,3 +374,34 @@ def test_python_of_the_tests_is_the_harness(toy):
     """The stand-in for a suite's environment is what it says: nothing else of the machine leaks in."""
     python = toy.make_environment() / "bin" / "python"
     assert sys.executable in python.read_text()
+
+
+def test_hunks_of_one_file_are_commits_of_their_own(forked):
+    """Three places of one file, in an order that is not that of the file: the tree is that of the whole edit."""
+    changed = REGISTRY.replace('    "entry_03",\n', '    "entry_03",\n    "linear",\n    "more",\n')
+    changed = changed.replace('    "entry_15",\n', "").replace('"entry_30"', '"entry_x"')
+    whole = {"subject": "All", "overlay": ["toylib/linear.py"], "edits": ["toylib/registry.py"]}
+    forked.change(edits={"toylib/registry.py": changed}, commits=[whole])
+    tree = forked.build().tree
+
+    parts = [
+        {"subject": "Rename", "edits": ["toylib/registry.py#3"]},
+        {"subject": "Add", "overlay": ["toylib/linear.py"], "edits": ["toylib/registry.py#1"]},
+        {"subject": "Drop", "edits": ["toylib/registry.py#2"]},
+    ]
+    forked.change(edits={"toylib/registry.py": changed}, commits=parts)
+    built = forked.build()
+    assert (built.tree, len(built.commits)) == (tree, 3)
+    repository = Git(built.base.git_dir)
+    first, second, third = (repository.call("show", "--format=", commit, "--", "toylib/registry.py") for commit in built.commits)
+    assert '+    "entry_x"' in first and "linear" not in first
+    assert '+    "linear"' in second and "entry_15" not in second
+    assert '-    "entry_15"' in third and "entry_x" not in third
+
+    for wrong, said in (("#1", "has 3 hunks"), ("", "is in 2 commits"), ("#x", "names no hunks")):
+        forked.change(
+            edits={"toylib/registry.py": changed}, commits=[parts[0], {**parts[1], "edits": ["toylib/registry.py" + wrong]}]
+        )
+        with pytest.raises(ForkliftError) as refused:
+            forked.build()
+        assert said in str(refused.value) + str(refused.value.facts)
