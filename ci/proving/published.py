@@ -115,7 +115,7 @@ def _tensors(path: str) -> Iterator[Tuple[str, np.ndarray]]:
 
 
 def read_gguf(path: str) -> Tuple[Dict[str, np.ndarray], Dict[str, Any]]:
-    """(tensors as float32 or as they are stored, metadata) of a GGUF file, quantized ones restored; needs the package gguf."""
+    """(tensors, metadata) of a GGUF file; half precision and quantized ones become float32. Needs the package gguf."""
     from gguf import GGUFReader
     from gguf.quants import dequantize
 

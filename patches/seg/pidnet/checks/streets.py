@@ -828,6 +828,18 @@ def shares(root, split, count):
     return total[:count] / known, total[IGNORE] / total.sum()
 
 
+def share_metrics(folder, classes):
+    """How the classes share the pixels of each split."""
+    metrics = {}
+    for split in ("train", "val"):
+        share, ignored = shares(folder, split, len(classes))
+        metrics[f"{split}_rarest_class_share"] = float(share.min())
+        metrics[f"{split}_commonest_class_share"] = float(share.max())
+        metrics[f"{split}_ignored_share"] = float(ignored)
+        metrics.update({f"{split}_share_{name}": float(value) for name, value in zip(classes, share)})
+    return metrics
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", required=True)
@@ -860,13 +872,7 @@ def main():
     sums.append(subprocess.check_output(again, text=True).split()[-1])
     small = [write(os.path.join(args.out, str(seed)), few, size, seed, maker) for seed in (args.seed, args.seed + 1)]
     metrics = {"identical": int(sums[0] == sums[1]), "seed_matters": int(small[0] != small[1]), "seconds_for_360": spent}
-    for split in ("train", "val"):
-        share, ignored = shares(first, split, len(classes))
-        metrics[f"{split}_rarest_class_share"] = float(share.min())
-        metrics[f"{split}_commonest_class_share"] = float(share.max())
-        metrics[f"{split}_ignored_share"] = float(ignored)
-        for name, value in zip(classes, share):
-            metrics[f"{split}_share_{name}"] = float(value)
+    metrics.update(share_metrics(first, classes))
     cv2.imwrite(os.path.join(args.out, "sheet.png"), sheet(first, palette))
     print("sha256", sums[0])
     write_metrics(args.out, metrics=metrics, pictures=["sheet.png"])
