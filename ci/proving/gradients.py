@@ -50,8 +50,14 @@ def gaps(ours: Dict[str, Any], wanted: Dict[str, Any]) -> Dict[str, Any]:
     }
 
 
-def compare(args: argparse.Namespace, task: Any, modes: Sequence[str]) -> Dict[str, Any]:
-    """Write and return {mode: what `gaps` gives, or an error}; each mode in a process forked from this one."""
+def compare(
+    args: argparse.Namespace, task: Any, modes: Sequence[str], change: Optional[Callable[[Any], Any]] = None
+) -> Dict[str, Any]:
+    """Write and return {mode: what `gaps` gives, or an error}; each mode in a process forked from this one.
+
+    change: what is done to the model before a further run in dygraph, `changed`: how much the gradients change with the weights
+    says how far a mode's may be away.
+    """
     wanted = _forked(args, lambda: first_step(task, "dygraph", args.seed))
     result = {}
     for mode in modes:
@@ -64,6 +70,9 @@ def compare(args: argparse.Namespace, task: Any, modes: Sequence[str]) -> Dict[s
             result[mode] = {"error": "no static program ran"}
         else:
             result[mode] = gaps(found, wanted)
+    if change is not None and "error" not in wanted:
+        found = _forked(args, lambda: (change(task.model), first_step(task, "dygraph", args.seed))[1])
+        result["changed"] = found if "error" in found else gaps(found, wanted)
     write_json(os.path.join(args.out, FILE), result)
     return result
 

@@ -3,14 +3,12 @@ first step. `rows.py` reads a row's settings; `training.py` trains it.
 """
 
 import argparse
-import multiprocessing
 import os
 from typing import Any, Callable, Dict, Iterable, Optional, Sequence
 
 import numpy as np
 
-from . import seeding, static_proof, training
-from .record import write_json
+from . import gradients, seeding, static_proof, training
 
 BATCHES = 4  # distinct batches, used in turn
 
@@ -59,41 +57,8 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def _first_step(task: training.Task, mode: str, change: float, seed: int, answer: Any) -> None:
-    """Send the loss and the gradients, by the name of the parameter in the model, of the first step in `mode`."""
-    static_proof.prepare_environment(mode)
-    names = {parameter.name: name for name, parameter in task.model.named_parameters()}
-    nudge(task.model, change)
-    model = training.to_static(task, mode)
-    training.seed_everything(seed)
-    batch = task.batches(0)
-    with static_proof.StaticProof() as proof:
-        loss = training.loss_of(task, model, batch)
-        loss.backward()
-    gradients = {names[p.name]: p.grad.numpy() for p in task.model.parameters() if p.grad is not None}
-    answer.send((float(loss), gradients, proof.executions))
-
-
-def gap(loss: float, gradients: Dict[str, np.ndarray], wanted_loss: float, wanted: Dict[str, np.ndarray]) -> Dict[str, Any]:
-    """The relative gap of two losses, the relative norm of the gap of all gradients, and parameters that have one in one only."""
-    shared = sorted(set(gradients) & set(wanted))
-    difference = np.sqrt(sum(np.square(gradients[name].astype(np.float64) - wanted[name]).sum() for name in shared))
-    norm = np.sqrt(sum(np.square(wanted[name].astype(np.float64)).sum() for name in shared))
-    return {
-        "loss_gap": abs(loss - wanted_loss) / abs(wanted_loss),
-        "gradient_gap": float(difference / norm),
-        "gradient_norm": float(norm),
-        "in_one_only": sorted(set(gradients) ^ set(wanted)),
-    }
-
-
 def compare_first_gradients(build: Callable[[argparse.Namespace], training.Task], words: Optional[Sequence[str]] = None) -> None:
-    """The script of a sweep's gradients: gradients.json holds `gap` of every mode, and of dygraph from nudged weights, to dygraph.
-
-    Losses of many steps mix two things: what a program computes, and how fast the network makes rounding grow. This shows them
-    apart: a row whose static gradient equals dygraph's in float64 is right, and how much its gradient changes with its weights
-    says how far float32 can follow.
-    """
+    """The script of a sweep's gradients (`gradients.compare`): every mode, and dygraph from nudged weights, against dygraph."""
     parser = options()
     parser.set_defaults(nudge=1e-12)
     args = parser.parse_args(words)
@@ -101,24 +66,9 @@ def compare_first_gradients(build: Callable[[argparse.Namespace], training.Task]
     os.makedirs(args.out, exist_ok=True)
     static_proof.prepare_environment("dygraph")
     training.seed_everything(args.seed)
-    task = build(args)
-    fork = multiprocessing.get_context("fork")  # each mode starts from the same weights
-    found, result = {}, {"row": args.row}  # type: Any
-    for name in ["dygraph", *[mode for mode in args.mode if mode != "dygraph"], "changed"]:
-        ours, theirs = fork.Pipe(duplex=False)
-        mode, change = ("dygraph", size) if name == "changed" else (name, 0.0)
-        child = fork.Process(target=_first_step, args=(task, mode, change, args.seed, theirs))
-        child.start()
-        theirs.close()
-        try:
-            loss, gradients, executions = ours.recv()
-        except EOFError:
-            raise SystemExit("%s ended without a result in %s: see the error above" % (args.row, name)) from None
-        child.join()
-        if mode != "dygraph" and not executions:
-            raise SystemExit("%s: no static program ran in %s" % (args.row, name))
-        found[name] = (loss, gradients)
-        if name != "dygraph":
-            result[name] = gap(loss, gradients, *found["dygraph"])
-            print(name, result[name], flush=True)
-    write_json(os.path.join(args.out, "gradients.json"), result)
+    found = gradients.compare(args, build(args), args.mode, lambda model: nudge(model, size))
+    for name, facts in found.items():
+        print(args.row, name, facts, flush=True)
+    broken = sorted(name for name, facts in found.items() if "error" in facts)
+    if broken:
+        raise SystemExit("%s: no gradients in %s, see %s" % (args.row, ", ".join(broken), os.path.join(args.out, gradients.FILE)))
