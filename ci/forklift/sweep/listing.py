@@ -170,7 +170,7 @@ def _verdict(facts: dict[str, Any], words: dict[str, Any]) -> str:
     count = facts.get("graph_breaks") or 0
     breaks = words["break" if count == 1 else "breaks"].format(count=count) if count else ""
     if facts["outcome"] == "equal":
-        return words["equal"] + (" (float64)" if facts.get("judge") == "float64" else "") + breaks
+        return words["equal"] + (" (float64)" if facts.get("dtype") == "float64" else "") + breaks
     word, step = words["close" if facts["outcome"] == "close" else "apart"], facts.get("departs_at")
     if facts.get("judge") == "gradient":
         rest = words["rest"].format(step=step) if step else ""

@@ -60,7 +60,8 @@ def test_every_row_says_what_was_measured():
     ],
 )
 def test_the_list_says_what_decided(outcome, judge, departs, text):
-    facts = {"outcome": outcome, "judge": judge, "departs_at": departs, "max_gap": 1e-2, "gradient": {"gradient_gap": 2e-15}}
+    facts = {"outcome": outcome, "dtype": "float64", "judge": judge, "departs_at": departs, "max_gap": 1e-2}
+    facts["gradient"] = {"gradient_gap": 2e-15}
     assert sweep_list._verdict(facts, sweep_list._WORDS["en"]) == text
 
 
