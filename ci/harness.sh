@@ -27,4 +27,5 @@ else
 fi
 install() { UV_SYSTEM_CERTS=1 "$harness/bin/uv" pip install -q "$@" --require-hashes --python "$harness/bin/python" -r $lock; }
 install 2> "$log" || install --offline 2>> "$log" || { cat "$log" >&2; exit 1; }
+ln -sf ../../../forklift "$harness/bin/forklift"
 touch "$mark"

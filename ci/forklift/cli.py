@@ -23,7 +23,7 @@ app = typer.Typer(
     help="Carries changes as pull requests.",
 )
 
-Id = Annotated[str, typer.Argument(help="a change, for example seg-pidnet (forklift list)")]
+Id = Annotated[str, typer.Argument(help="a change, for example seg-pidnet (./forklift list)")]
 SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="seg clas det ocr nlp mix 3d onnx")]
 Base = Annotated[
     Optional[Literal["fork", "release"]], typer.Option("--base", help="force a base; default: the fork if it is checked out")

@@ -90,7 +90,7 @@ def _refuse_unassigned(change: Change) -> None:
     problems = changes.assignment_problems(change)
     if problems:
         facts = [("file", change.directory / "change.toml"), ("all", "\n".join(problems))]
-        raise ForkliftError("the commits do not name the change's files", facts, f"correct them, then forklift lint {change.id}")
+        raise ForkliftError("the commits do not name the change's files", facts, f"correct them, then ./forklift lint {change.id}")
 
 
 def _refuse_existing(change: Change, base: BaseTree) -> None:
@@ -100,7 +100,7 @@ def _refuse_existing(change: Change, base: BaseTree) -> None:
         raise ForkliftError(
             "an overlay file exists at the base",
             [("file", change.overlay / clash[0]), ("base", base.label), ("all", ", ".join(clash))],
-            f"make it an edit: forklift edit {change.id}, change the file, forklift save {change.id}",
+            f"make it an edit: ./forklift edit {change.id}, change the file, ./forklift save {change.id}",
             Reason.BASE_DRIFT,
         )
 
@@ -118,7 +118,7 @@ def _absent_edits(change: Change, base: BaseTree) -> list[str]:
         raise ForkliftError(
             "an edit names a file that the base does not have",
             [("file", edit_path(change, absent[0])), ("base", base.label)],
-            f"forklift rebase {change.id} --onto COMMIT, or remove the edit",
+            f"./forklift rebase {change.id} --onto COMMIT, or remove the edit",
             Reason.BASE_DRIFT,
         )
     return absent
@@ -209,8 +209,8 @@ def _refuse_doubtful(index: Git, change: Change, base: BaseTree, path: str, cont
 
 def _mend(change: Change, base: BaseTree) -> str:
     if base.kind == "release":
-        return "put the hook where the pin and the release agree (docs/decisions/0002-two-bases.md), then forklift save"
-    return f"forklift rebase {change.id}        (3-way; then review and forklift save {change.id})"
+        return "put the hook where the pin and the release agree (docs/decisions/0002-two-bases.md), then ./forklift save"
+    return f"./forklift rebase {change.id}        (3-way; then review and ./forklift save {change.id})"
 
 
 def _check_preimage(index: Git, change: Change, base: BaseTree, path: str, content: bytes) -> None:

@@ -49,7 +49,7 @@ def find(project: Project, change_id: str) -> Change:
     known = directories(project)
     if change_id not in known:
         raise UsageError(
-            f"no change {change_id!r}", [("have", " ".join(known) or "none yet")], nearest(change_id, known) or "forklift list"
+            f"no change {change_id!r}", [("have", " ".join(known) or "none yet")], nearest(change_id, known) or "./forklift list"
         )
     return load(project, known[change_id])
 

@@ -76,7 +76,7 @@ def refuse_opened(project: Project, change: Change) -> None:
         raise UsageError(
             f"{change.id} is already open",
             [("where", target)],
-            f"forklift save {change.id}, or forklift save {change.id} --discard",
+            f"./forklift save {change.id}, or ./forklift save {change.id} --discard",
         )
 
 
@@ -110,14 +110,14 @@ def save(project: Project, change: Change) -> Saved:
     target = place(project, change)
     note = target.with_suffix(".json")
     if not note.is_file():
-        raise UsageError(f"{change.id} is not open", [("where", target)], f"forklift edit {change.id}")
+        raise UsageError(f"{change.id} is not open", [("where", target)], f"./forklift edit {change.id}")
     opened = msgspec.json.decode(note.read_bytes(), type=Opened)
     unresolved = [path for path in change.edit_files if _marked(target / path) or (target / f"{path}.rej").exists()]
     if unresolved:
         raise UsageError(
             "conflicts are not resolved yet",
             [("where", target), ("files", ", ".join(unresolved))],
-            f"resolve the marks (and remove *.rej), then forklift save {change.id}",
+            f"resolve the marks (and remove *.rej), then ./forklift save {change.id}",
         )
     repository = Git(Path(opened.git_dir))
     tree, ignored = _tree_of(target, opened.tree)

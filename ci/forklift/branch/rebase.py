@@ -85,7 +85,7 @@ def stack(project: Project, rows: list[Change], base: BaseTree) -> list[FeatureB
             raise ForkliftError(
                 f"{change.id} collides with {', '.join(rivals)}",
                 [("files", ", ".join(both)), *failed.facts],
-                f'name it in `after = ["{rivals[0]}"]` of {change.id}, then forklift rebase {change.id}',
+                f'name it in `after = ["{rivals[0]}"]` of {change.id}, then ./forklift rebase {change.id}',
             ) from failed
         built.append(branch)
         touched.update({path: change.id for path in mine})

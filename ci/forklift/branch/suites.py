@@ -21,7 +21,7 @@ def decode(path: Path, kind: type[T]) -> T:
     try:
         return msgspec.toml.decode(path.read_bytes(), type=kind)
     except FileNotFoundError as missing:
-        raise UsageError(f"no such file: {path}", [], "forklift list") from missing
+        raise UsageError(f"no such file: {path}", [], "./forklift list") from missing
     except msgspec.ValidationError as wrong:
         text = str(wrong)
         what, _, key = text.partition(" - at `$")
@@ -62,4 +62,4 @@ def find(ci: Path, word: str) -> Suite:
         if word in (suite.name, suite.short):
             return suite
     names = [suite.short for suite in rows] + [suite.name for suite in rows]
-    raise UsageError(f"no suite {word!r}", [("have", " ".join(names[: len(rows)]))], nearest(word, names) or "forklift list")
+    raise UsageError(f"no suite {word!r}", [("have", " ".join(names[: len(rows)]))], nearest(word, names) or "./forklift list")

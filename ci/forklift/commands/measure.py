@@ -22,7 +22,7 @@ def sweep(change_id: str, options: run.Options, base: BaseKind | None, console: 
     project = current_project()
     change = changes.find(project, change_id)
     if change.file.sweep is None:
-        raise UsageError(f"{change_id} has no [sweep]", [("file", change.directory / "change.toml")], "forklift list")
+        raise UsageError(f"{change_id} has no [sweep]", [("file", change.directory / "change.toml")], "./forklift list")
     with guard.only_run(project, f"{change_id}-sweep-{options.shard.replace('/', 'of')}"):
         built, _ = pipeline.build(project, change, pipeline.Options(base=base))
         # a tree of its own: a check of a later state of the change drops the earlier trees of its name

@@ -76,7 +76,7 @@ def write(change: Change, root: Path) -> list[Path]:
     """docs/to_static/<suite>.md, and the part between the marks of the change's own documents."""
     spec = change.file.sweep
     if spec is None:
-        raise UsageError(f"{change.id} has no [sweep]", [("file", change.directory / "change.toml")], "forklift list")
+        raise UsageError(f"{change.id} has no [sweep]", [("file", change.directory / "change.toml")], "./forklift list")
     rows = read_rows(change.directory / spec.rows)
     results = read_results(change.directory / "evidence" / "rows.jsonl")
     edits = {path: changed_lines(change.edits / f"{path}.patch") for row in rows for path in row.edits}
@@ -90,7 +90,7 @@ def write(change: Change, root: Path) -> list[Path]:
     title = f"# {change.suite.name}: training with dynamic-to-static"
     source = (
         f"Rows: `patches/{change.suite.short}/to-static/models.toml`; figures: `evidence/rows.jsonl` there; "
-        f"`forklift sweep {change.id}` measures, `forklift sweep {change.id} --list` writes this file."
+        f"`./forklift sweep {change.id}` measures, `./forklift sweep {change.id} --list` writes this file."
     )
     write_whole(target, "\n".join([title, "", source, "", *table(rows, results, edits, "en"), ""]).encode())
     return [*written, target]

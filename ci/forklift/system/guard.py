@@ -65,7 +65,7 @@ def run(program: Callable[[], int | None]) -> int:
     except typer.Exit as done:
         return done.exit_code
     except typer.TyperException as wrong:
-        return _say(UsageError(wrong.format_message().strip() or "no command is named", [], "forklift --help"))
+        return _say(UsageError(wrong.format_message().strip() or "no command is named", [], "./forklift --help"))
     except (KeyboardInterrupt, typer.Abort):
         shell.kill_all()
         return _say(

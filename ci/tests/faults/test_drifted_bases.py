@@ -9,7 +9,7 @@ def test_an_overlay_file_that_exists_upstream(forked):
     assert ran.status == 1
     assert "error: an overlay file exists at the base" in ran.err
     assert "overlay/toylib/registry.py" in ran.err
-    assert "make it an edit: forklift edit toy-linear" in ran.err
+    assert "make it an edit: ./forklift edit toy-linear" in ran.err
 
 
 def test_a_drifted_preimage_names_file_blobs_lines_and_the_command(forked):
@@ -25,7 +25,7 @@ def test_a_drifted_preimage_names_file_blobs_lines_and_the_command(forked):
     assert lines[1].split() == ["file", str(forked.root / "patches/toy/linear/edits/toylib/registry.py.patch")]
     assert lines[2].startswith(f"  want  blob {old[:10]}, forks/Toy has {blob[:10]} (")
     assert "12" in lines[2]
-    assert lines[3].startswith("  next  forklift rebase toy-linear ")
+    assert lines[3].startswith("  next  ./forklift rebase toy-linear ")
     ran = forked.cli("check", "toy-linear", "--json")
     assert (ran.status, ran.row("base")["reason"]) == (1, "base_drift")
 

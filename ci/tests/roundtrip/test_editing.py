@@ -202,7 +202,7 @@ def test_opening_twice_and_saving_what_is_not_open(opened):
     assert toy.cli("save", "toy-linear", "--discard").status == 0
     assert (tree.exists(), toy.status()) == (False, "")
     ran = toy.cli("save", "toy-linear")
-    assert (ran.status, "toy-linear is not open" in ran.err, "forklift edit toy-linear" in ran.err) == (2, True, True)
+    assert (ran.status, "toy-linear is not open" in ran.err, "./forklift edit toy-linear" in ran.err) == (2, True, True)
 
 
 def test_a_killed_edit_can_be_discarded(opened):

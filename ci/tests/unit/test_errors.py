@@ -6,8 +6,8 @@ from forklift.errors import ForkliftError, InterruptedByUserError, UsageError, n
 
 
 def test_facts_and_next_step_stand_in_columns():
-    problem = ForkliftError("it broke", [("file", "a.toml"), ("expected", 3)], "forklift list")
-    assert str(problem).splitlines() == ["error: it broke", "  file      a.toml", "  expected  3", "  next      forklift list"]
+    problem = ForkliftError("it broke", [("file", "a.toml"), ("expected", 3)], "./forklift list")
+    assert str(problem).splitlines() == ["error: it broke", "  file      a.toml", "  expected  3", "  next      ./forklift list"]
 
 
 def test_further_lines_of_a_fact_are_indented_under_its_first():

@@ -101,7 +101,7 @@ def test_a_command_line_that_is_wrong(toy, words):
     ran = toy.cli(*words)
     assert ran.status == 2
     assert ran.err.startswith("error: ")
-    assert "forklift --help" in ran.err
+    assert "./forklift --help" in ran.err
 
 
 def test_help_is_no_error(toy):
