@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from forklift.errors import UsageError
@@ -16,10 +15,11 @@ def words(project: Project, workspace: Workspace, directory: Path) -> list[str |
     if shutil.which("bwrap") is None:
         raise UsageError("--sandbox needs bubblewrap", [("want", "bwrap on PATH")], "sudo apt-get install bubblewrap")
     found: list[str | Path] = ["bwrap", "--die-with-parent", "--unshare-net", "--unshare-pid", "--ro-bind", "/", "/"]
-    found += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", tempfile.gettempdir(), "--tmpfs", Path.home()]
+    found += ["--dev", "/dev", "--proc", "/proc", "--tmpfs", Path.home()]
     found += ["--ro-bind", project.root, project.root]  # it may lie below what was just hidden
-    writable = [workspace.results, directory, project.bytecode, project.cache / "downloads"]
+    temporary = workspace.results / "tmp"
+    writable = [workspace.results, temporary, directory, project.bytecode, project.cache / "downloads"]
     for path in (project.cache / "envs").resolve(), *writable:
         path.mkdir(parents=True, exist_ok=True)
         found += ["--bind" if path in writable else "--ro-bind", path, path]
-    return [*found, "--chdir", directory, "--"]
+    return [*found, "--setenv", "TMPDIR", temporary, "--chdir", directory, "--"]

@@ -60,10 +60,10 @@ def test_a_change_without_a_branch_does_not_stop_the_others(toy):
 
 
 def test_a_clock_that_is_too_small_skips_what_nobody_touched_and_says_so(toy, monkeypatch):
-    project(toy, {"one": 100, "two": 200})
+    project(toy, {"one": 100_000, "two": 200_000})
     monkeypatch.setenv("FORKLIFT_LANDED", "HEAD")
     put(toy.root / "patches" / "toy" / "one" / "checks" / "more.py", "A = 1\n")
-    monkeypatch.setenv("FORKLIFT_BUDGET_S", "50")
+    monkeypatch.setenv("FORKLIFT_BUDGET_S", "50000")
     ran = toy.cli("test")
     assert ran.status == 0, ran.out + ran.err
     assert ran.out.splitlines()[-1] == "checks: 3 passed, 0 failed, 1 skipped, 1 of them out of time"

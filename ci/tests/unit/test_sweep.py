@@ -333,7 +333,7 @@ def test_a_sweep_on_a_local_ray_gives_the_same_rows(swept, monkeypatch):
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     ran, trained = swept("--steps", "4", "--ray", "local")
     assert outcomes(ran) == OUTCOMES, ran.err
-    assert len(trained) == 13
+    assert len(trained) == 6 * 2 + 1 + len(CONTROLLED)
 
 
 def test_a_change_without_a_sweep(toy):

@@ -11,19 +11,20 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 
 import pytest
 from playwright.sync_api import sync_playwright
 
+from proving.tree import on_path
 from proving.wheels import cache, environment
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TREE = os.getcwd()
 EXAMPLES = os.path.join(TREE, "paddlemix", "examples", "minigpt4")
 REQUIREMENTS = os.path.join(HERE, "..", "..", "gradio", "checks", "gradio-requirements.txt")
-sys.path[:0] = [os.path.join(TREE, "tests", "models"), EXAMPLES]
+on_path(EXAMPLES)
+on_path(TREE, "tests", "models")
 import human_eval  # noqa: E402
 import minigpt4_eval_testing as tiny  # noqa: E402
 import run_eval  # noqa: E402

@@ -7,16 +7,16 @@ formats, beside an untrained one. What is judged: the figures stand above the co
 
 import json
 import os
-import sys
 
 import numpy as np
 import paddle
 
 from proving.record import arguments, write_metrics
+from proving.tree import on_path
 
 HERE = os.getcwd()
-sys.path.insert(0, os.path.join(HERE, "tests", "models"))
-sys.path.insert(0, os.path.join(HERE, "paddlemix", "examples", "minigpt4"))
+on_path("tests", "models")
+on_path("paddlemix", "examples", "minigpt4")
 
 
 def batches(folder, steps, size, scenes=1500, first=100000):

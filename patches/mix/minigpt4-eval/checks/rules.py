@@ -2,17 +2,17 @@
 
 import json
 import os
-import sys
 
 import numpy as np
 
 from proving.record import arguments, write_metrics
 from proving.seeding import seeded
+from proving.tree import on_path
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OWN = os.path.join(HERE, "..", "reference")
 SHARED = os.path.join(HERE, "..", "..", "instructblip", "reference")  # of the change that holds these metrics
-sys.path.insert(0, os.path.join(os.getcwd(), "paddlemix", "examples", "minigpt4"))
+on_path("paddlemix", "examples", "minigpt4")
 from zeroshot import prompts, scoring, statistics  # noqa: E402
 
 

@@ -3,14 +3,14 @@
 import json
 import os
 import resource
-import sys
 import time
 
 import numpy as np
 
 from proving.record import arguments, write_metrics
+from proving.tree import on_path
 
-sys.path.insert(0, os.path.join(os.getcwd(), "paddlemix", "examples", "minigpt4"))
+on_path("paddlemix", "examples", "minigpt4")
 import run_eval  # noqa: E402
 
 WORDS = "yes no red green blue 2 3 a cat the dog two dogs don't know left right, on table man's umbrella t-shirt 10:30 white/black".split()
