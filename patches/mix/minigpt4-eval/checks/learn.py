@@ -14,7 +14,6 @@ import paddle
 from proving.record import arguments, write_metrics
 from proving.tree import on_path
 
-HERE = os.getcwd()
 on_path("tests", "models")
 on_path("paddlemix", "examples", "minigpt4")
 
