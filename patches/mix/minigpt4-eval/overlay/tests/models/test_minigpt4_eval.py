@@ -598,12 +598,18 @@ class HumanTest(FolderTest):
                 best = "seven" if "seven" in (one, two) else one
                 left = (two, one)[0] if swapped else one
                 self.study.vote(rater, pair["key"], "left" if left == best else "right")
+        alone, _, _ = self.study.next("Zed")
+        self.study.vote("Zed", alone["key"], "tie")
+        self.study.take_back("Zed")
         made = human.agreement(self.study)
         self.assertEqual(made["cohen"]["Ann | Bob"], (1.0, len(self.study.pairs)))
         self.assertAlmostEqual(made["krippendorff"], 1.0)
         ranking = sorted(made["bradley_terry"], key=lambda name: -made["bradley_terry"][name][0])
         self.assertEqual(ranking, ["seven", "thirteen", "other"])
         self.assertEqual(said(human_eval.main, ["report", self.path("study")])[0], 0)
+        with open(self.path("study", "agreement.json"), encoding="utf-8") as stream:
+            made = json.load(stream, parse_constant=self.fail)  # NaN is no JSON
+        self.assertEqual(made["cohen"]["Ann | Zed"], [None, 0])
         with open(self.path("study", "votes.csv"), encoding="utf-8-sig", newline="") as stream:
             self.assertEqual(len(list(csv.DictReader(stream))), 2 * len(self.study.pairs))
 

@@ -202,11 +202,21 @@ def make(args):
     print(f"{args.study}: {len(study.pairs)} pairs of {', '.join(study.systems)}")
 
 
+def plain(value):
+    """The value with None for NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    return None if value != value else value
+
+
 def report(args):
     study = Study(args.study)
     made = agreement(study, args.seed)
     write_whole(os.path.join(args.study, "votes.csv"), "\ufeff" + study.table())
-    write_whole(os.path.join(args.study, "agreement.json"), json.dumps(made, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(plain(made), indent=1, ensure_ascii=False, allow_nan=False)
+    write_whole(os.path.join(args.study, "agreement.json"), text + "\n")
     print("votes: " + (", ".join(f"{name} {number}" for name, number in made["raters"].items()) or "none"))
     for names, (kappa, shared) in made["cohen"].items():
         print(f"Cohen's kappa, {names}: {kappa:.4f} on {shared} pairs")
