@@ -8,6 +8,7 @@ Builds `ppocr` with CMake (-DWITH_RECOVERY=ON), draws two pages whose text is kn
 Then python-docx and openpyxl read the files.
 """
 
+import collections
 import difflib
 import hashlib
 import os
@@ -21,6 +22,8 @@ from html import unescape
 
 import openpyxl
 from blocks import read, squeeze
+from docx import Document
+from docx.oxml.ns import qn
 from page_image import draw
 from weights import weights
 
@@ -131,6 +134,11 @@ def margins(docx):
         return unescape(re.sub(r"<[^>]*>", "", "".join(package.read(name).decode() for name in parts)))
 
 
+def tokens(words):
+    """Words between blanks that are all ASCII."""
+    return re.findall(r"(?<!\S)[!-~]+(?!\S)", words)
+
+
 def compare(expected, docx):
     """What of the pages stands in the document."""
     found = read(docx)
@@ -144,7 +152,11 @@ def compare(expected, docx):
         grids += sum(cell[:4] in got for cell in want)
         texts += sum(squeeze(cell[4]) == got.get(cell[:4]) for cell in want)
     want = "".join("".join(page["texts"]) for page in expected)
+    written = Document(docx).element.body.iter(qn("w:p"))
+    seen = tokens(" ".join("".join(part.text or "" for part in node.iter(qn("w:t"))) for node in written))
+    words = tokens(" ".join(" ".join([*page["texts"], *(cell[4] for cell in page["table"])]) for page in expected))
     return {
+        "words": sum((collections.Counter(words) & collections.Counter(seen)).values()) / len(words),
         "text_characters": likeness(want, text),
         "tables": len(tables),
         "cells_placed": grids / cells,

@@ -248,22 +248,33 @@ StructureRecovery::WithBlanks(const cv::Mat &line,
     ++top;
   while (bottom > top && rows.at<int>(bottom - 1) < 2)
     --bottom;
+  // the widest gap before each character; 0 where no blank may stand
+  const auto plain = [](const std::string &c) {
+    return c.size() == 1 && c[0] > ' ';
+  };
+  const auto number = [](const std::string &c) {
+    return c.find_first_not_of("0123456789.,:%-/") == std::string::npos;
+  };
+  std::vector<int> gaps(characters.size(), 0), found;
+  for (size_t i = 1; i < characters.size(); ++i) {
+    if (!plain(characters[i - 1]) || !plain(characters[i]) ||
+        (number(characters[i - 1]) && number(characters[i])))
+      continue;
+    const int from = std::max(0, (int)places[i - 1]);
+    const int to = std::min(columns.cols - 1, (int)places[i]);
+    int gap = 0;
+    for (int x = from; x <= to; ++x) {
+      gap = columns.at<int>(x) == 0 ? gap + 1 : 0;
+      gaps[i] = std::max(gaps[i], gap);
+    }
+    found.push_back(gaps[i]);
+  }
+  std::sort(found.begin(), found.end()); // most are between letters of a word
+  const float usual = found.empty() ? 0 : found[found.size() / 2];
   std::string text;
   for (size_t i = 0; i < characters.size(); ++i) {
-    const auto plain = [](const std::string &c) {
-      return c.size() == 1 && c[0] > ' ';
-    };
-    if (i > 0 && plain(characters[i - 1]) && plain(characters[i])) {
-      const int from = std::max(0, (int)places[i - 1]);
-      const int to = std::min(columns.cols - 1, (int)places[i]);
-      int gap = 0, widest = 0;
-      for (int x = from; x <= to; ++x) {
-        gap = columns.at<int>(x) == 0 ? gap + 1 : 0;
-        widest = std::max(widest, gap);
-      }
-      if (widest > kBlank * (bottom - top))
-        text += ' ';
-    }
+    if (gaps[i] > kBlank * (bottom - top) && gaps[i] > 2 * usual)
+      text += ' ';
     text += characters[i];
   }
   return text;

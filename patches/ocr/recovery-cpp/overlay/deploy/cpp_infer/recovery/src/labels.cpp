@@ -350,7 +350,7 @@ private:
         const bool boxes = box_of(a[k], &one);
         if (boxes != box_of(b[l], &two))
           continue;
-        if (boxes ? inside(one, two) > 0.5f && same_height(one, two)
+        if (boxes ? inside(one, two) > 0.6f && same_height(one, two)
                   : nested && a[k].text == b[l].text) {
           shared[k] = shared[a.size() + l] = 1;
           group[root(k)] = root(a.size() + l);
@@ -362,7 +362,7 @@ private:
         const std::string &text =
             k < a.size() ? a[k].text : b[k - a.size()].text;
         (k < a.size() ? letters[root(k)].first : letters[root(k)].second) +=
-            text.size();
+            text.size() - std::count(text.begin(), text.end(), ' ');
       }
     if (letters.empty())
       return;
@@ -374,9 +374,10 @@ private:
         continue;
       const bool in_a = k < a.size();
       const auto &length = letters[root(k)];
-      // the edge of a crop cuts lines: the longer reading counts
-      const bool longer_a = length.first > 1.15f * length.second;
-      const bool longer_b = length.second > 1.15f * length.first;
+      // the edge of a crop cuts lines, and a detector misses some: the longer
+      // reading counts
+      const bool longer_a = length.first > 1.02f * length.second;
+      const bool longer_b = length.second > 1.02f * length.first;
       const bool keep_a = longer_a || (first && !longer_b);
       if (in_a && (!keep_a || !first)) {
         from_a.push_back(k);
@@ -403,7 +404,7 @@ private:
 
   static bool same_height(const Box &a, const Box &b) {
     const float both = std::min(a.y2, b.y2) - std::max(a.y1, b.y1);
-    return both > 0.5f * std::min(a.height(), b.height());
+    return both > 0.6f * std::min(a.height(), b.height());
   }
 
   // The region, or its parts above and below what was taken out of it.

@@ -64,11 +64,15 @@ void lay_out_table(const Region &region, Table *table) {
   for (const TextLine &line : region.lines)
     if (!line.quad.empty())
       lines.push_back(line);
-  if (!lines.empty()) {
-    const TextFlow flow = make_rows(lines, region.box);
+  std::vector<float> sizes; // each line by itself: a row has gaps
+  for (const TextLine &line : lines) {
+    const TextFlow flow = make_rows({line}, region.box);
     if (!flow.rows.empty())
-      table->font_size = join_rows(flow).font_size;
+      sizes.push_back(join_rows(flow).font_size);
   }
+  std::sort(sizes.begin(), sizes.end());
+  if (!sizes.empty())
+    table->font_size = sizes[sizes.size() / 2];
   size_t places = 0;
   for (const Cell &cell : table->cells)
     places += cell.place >= 0;

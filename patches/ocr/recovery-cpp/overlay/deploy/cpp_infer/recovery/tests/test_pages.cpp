@@ -78,6 +78,27 @@ TEST_CASE("lines that a crop cuts: the whole reading stays") {
   CHECK(joined(read({whole, words})) == "the whole line of text|");
 }
 
+TEST_CASE("a line that only one of two regions has read stays") {
+  // tall boxes, as of a page that is a little turned, overlap the next line
+  const auto tall = [](const std::string &text, int row) {
+    return line(text, 50, 100 + 20.f * row, 950, 148 + 20.f * row);
+  };
+  Region one = region("list", Box(50, 100, 950, 300),
+                      {tall("first", 0), tall("second", 1), tall("fourth", 3)});
+  Region other = region("text", Box(48, 98, 952, 302),
+                        {tall("first", 0), tall("second", 1), tall("third", 2),
+                         tall("fourth", 3)});
+  for (const auto &regions :
+       {std::vector<Region>{one, other}, std::vector<Region>{other, one}}) {
+    std::string all = joined(read(regions));
+    for (const char *word : {"first", "second", "third", "fourth"}) {
+      INFO(std::string(word));
+      REQUIRE(all.find(word) != std::string::npos);
+      CHECK(all.find(word, all.find(word) + 1) == std::string::npos);
+    }
+  }
+}
+
 TEST_CASE("of two labels for one region the surer one counts") {
   Region header = lines("header", "h", Box(300, 400, 700, 420), 1);
   Region title = lines("title", "h", Box(298, 398, 702, 422), 1);
