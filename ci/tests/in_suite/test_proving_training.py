@@ -145,7 +145,8 @@ def test_result_file_and_scheduler(tmp_path):
     args = training.parser().parse_args(["--out", str(tmp_path / "new"), "--mode", "ast", "--steps", "3"])
     training.run(args, lambda _: task)
     result = json.loads((tmp_path / "new" / "ast.json").read_text())
-    assert sorted(result) == ["cpu_ms_per_step", "losses", "mode", "ms_per_step", "paddle", "seed", "static", "steps"]
+    keys = ["cpu_ms_per_step", "dtype", "losses", "mode", "ms_per_step", "paddle", "seed", "static", "steps"]
+    assert sorted(result) == keys and result["dtype"] == "float32"
     assert result["paddle"] == paddle.__version__ and result["steps"] == 3
     assert task.optimizer.get_lr() == pytest.approx(0.01)  # 3 steps of a decay every 2
 
