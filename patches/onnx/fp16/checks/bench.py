@@ -4,19 +4,16 @@ import argparse
 import json
 import os
 
+from package import assemble
+
 from proving.record import arguments
 from proving.timing import interleave, write_benchmark
-from proving.tree import on_path
-
-on_path("tests")
-import fp16_base  # noqa: E402, F401 - lets a source tree without version.py be imported
-import paddle  # noqa: E402
-import paddle2onnx  # noqa: E402
-from fp16_base import network  # noqa: E402
-from fp16_models import NETWORKS  # noqa: E402
 
 
 def float32(name, path):
+    import paddle
+    from fp16_models import NETWORKS
+
     paddle.seed(7)
     make, (specs, _) = NETWORKS[name]
     layer = make()
@@ -31,6 +28,10 @@ def main():
     parser.add_argument("--networks", default="pp_lcnet,resnet50")
     parser.add_argument("--rounds", type=int, default=3)
     args = arguments(parser=parser)
+    assemble(args.out)
+    import paddle2onnx
+    from fp16_base import network
+
     entries, sizes = [], {}
     for name in args.networks.split(","):
         half, _ = network(name, os.path.join(args.out, name, "half"))

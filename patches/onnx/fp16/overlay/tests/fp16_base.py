@@ -11,21 +11,17 @@
 # WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 # See the License for the specific language governing permissions and
 # limitations under the License.
-"""What the FP16 tests share: FP16 programs, two references, and the error measure.
+"""What the FP16 tests share: programs, two references, the error measure.
 
 Paddle has no FP16 kernels on a CPU, but it can save an FP16 program there. Two
 evaluations of such a program run everywhere:
 - float32: every FP16 tensor widened, the FP16 weights unchanged in value;
-- rounded: the same, and the FP16 results of every operator rounded to FP16. This is
-  what FP16 kernels that compute in float32 give, and thus what FP16 itself costs.
+- rounded: the same, and the FP16 results of every operator rounded to FP16.
+  FP16 kernels that compute in float32 give this: it is what FP16 itself costs.
 """
 
-import glob
-import importlib.machinery
-import importlib.util
 import os
-import sys
-import types
+import struct
 import unittest
 
 # Paddle 3 writes the .pdmodel that the core reads without its new IR only
@@ -33,56 +29,147 @@ os.environ.setdefault("FLAGS_enable_pir_api", "0")
 
 import numpy as np
 import onnx
+from onnx.reference import ReferenceEvaluator
 import paddle
+import paddle2onnx
 from onnxruntime import InferenceSession, SessionOptions
-
-
-def core_is_built():
-    """Whether the source tree holds its core.
-
-    If not, the core of the release that is installed beside it is used. The
-    variable PADDLE2ONNX_CORE names the file of another one.
-    """
-    folders = [os.path.join(p or ".", "paddle2onnx") for p in sys.path]
-    folders = [f for f in folders if os.path.isfile(f + "/__init__.py")]
-    cores = [glob.glob(f + "/paddle2onnx_cpp2py_export*") for f in folders]
-    given = os.environ.get("PADDLE2ONNX_CORE", "")
-    if not given and (not any(cores) or cores[0]):
-        return True  # without any, the import says what is missing
-    version = types.ModuleType("paddle2onnx.version")
-    version.version = "source"
-    sys.modules.setdefault(version.__name__, version)
-    use_core(given or next(found[0] for found in cores if found))
-    return False
-
-
-def use_core(path):
-    """Let the package take the core in the file `path`."""
-    name = "paddle2onnx.paddle2onnx_cpp2py_export"
-    loader = importlib.machinery.ExtensionFileLoader(name, path)
-    module = importlib.util.module_from_spec(
-        importlib.util.spec_from_loader(name, loader))
-    loader.exec_module(module)
-    sys.modules[name] = module
-
-
-BUILT = core_is_built()
-
-from paddle2onnx import fp16  # noqa: E402
-from paddle2onnx.fp16 import program as programs  # noqa: E402
+try:
+    from paddle.base.proto import framework_pb2
+except ImportError:  # before Paddle 2.6
+    from paddle.fluid.proto import framework_pb2
 
 paddle.disable_signal_handler()
+
+FP16, FP32, BF16 = 4, 5, 22
+DTYPE_NAMES = {
+    0: "bool",
+    1: "int16",
+    2: "int32",
+    3: "int64",
+    4: "float16",
+    5: "float32",
+    6: "float64",
+    20: "uint8",
+    21: "int8",
+    22: "bfloat16"
+}
+ITEM_SIZE = {0: 1, 1: 2, 2: 4, 3: 8, 4: 2, 5: 4, 6: 8, 20: 1, 21: 1, 22: 2}
+# integer attributes that hold a data type
+DTYPE_ATTRS = ("dtype", "in_dtype", "out_dtype")
+# variables that hold no tensor: FEED_MINIBATCH, FETCH_LIST, READER, RAW
+NOT_SAVED = (9, 10, 15, 17)
 
 LIMIT = 1e-3  # of the largest value of an output
 # results that carry no value on to the next operator; some are never written
 AUXILIARY = ("XShape", "Mask", "ReserveSpace", "SavedMean", "SavedVariance",
              "MeanOut", "VarianceOut", "Mean", "Variance")
 
-# ONNX Runtime folds batch normalization and factors into FP16 weights and rounds the
-# products to FP16 once more. The graph that it was given does not ask for that.
+# ONNX Runtime folds batch normalization and factors into FP16 weights and
+# rounds the products once more. The graph that it has does not ask for that.
 REROUNDING = [
     "ConvBNFusion", "ConvMulFusion", "ConvAddFusion", "MatMulBNFusion"
 ]
+
+
+def read_program(path):
+    with open(path, "rb") as file:
+        return framework_pb2.ProgramDesc.FromString(file.read())
+
+
+def write_program(program, path):
+    with open(path, "wb") as file:
+        file.write(program.SerializeToString())
+
+
+def tensor_desc(var):
+    """TensorDesc of a variable, or None where it holds no tensor."""
+    if var.type.type in NOT_SAVED:
+        return None
+    for field in ("lod_tensor", "tensor_array"):
+        if var.type.HasField(field):
+            return getattr(var.type, field).tensor
+    return None
+
+
+def dtypes(program):
+    """{variable name: Paddle data type number} of all blocks."""
+    found = {}
+    for block in program.blocks:
+        for var in block.vars:
+            if tensor_desc(var) is not None:
+                found[var.name] = tensor_desc(var).data_type
+    return found
+
+
+def arguments(entries):
+    return [name for entry in entries for name in entry.arguments]
+
+
+def saved_names(program):
+    """Names of the parameters in the order of the parameter file."""
+    return sorted(var.name for block in program.blocks for var in block.vars
+                  if var.persistable and var.type.type not in NOT_SAVED)
+
+
+def read_params(path, names):
+    """{name: array} of a combined parameter file; {} where there is none."""
+    values, at = {}, 0
+    if not os.path.isfile(path):
+        return values
+    with open(path, "rb") as file:
+        data = file.read()
+    kinds = {0: "?", 1: "i2", 2: "i4", 3: "i8", 4: "f2", 5: "f4", 6: "f8"}
+    kinds.update({20: "u1", 21: "i1"})
+    for name in names:
+        size = struct.unpack_from("<IQIi", data, at)[3]
+        desc = framework_pb2.VarType.TensorDesc.FromString(
+            data[at + 20:at + 20 + size])
+        at += 20 + size
+        count = int(np.prod(desc.dims, dtype=np.int64))
+        end = at + count * ITEM_SIZE[desc.data_type]
+        values[name] = np.frombuffer(
+            data[at:end], kinds[desc.data_type]).reshape(tuple(desc.dims))
+        at = end
+    assert at == len(data), path
+    return values
+
+
+def write_params(values, path):
+    """Write a combined parameter file of {name: array}."""
+    numbers = {name: number for number, name in DTYPE_NAMES.items()}
+    with open(path, "wb") as file:
+        for name in sorted(values):
+            value = np.asarray(values[name])
+            desc = framework_pb2.VarType.TensorDesc(
+                data_type=numbers[str(value.dtype)], dims=list(value.shape))
+            head = desc.SerializeToString()
+            file.write(struct.pack("<IQIi", 0, 0, 0, len(head)))
+            file.write(head + value.tobytes())
+
+
+def params_file(path):
+    return path + ".pdiparams" if os.path.isfile(path + ".pdiparams") else ""
+
+
+def change_dtypes(program, old, new, keep=()):
+    """Change a data type of all variables but those in `keep`, in place."""
+    for block in program.blocks:
+        for var in block.vars:
+            desc = tensor_desc(var)
+            if desc is not None and desc.data_type == old:
+                if var.name not in keep:
+                    desc.data_type = new
+        for op in block.ops:
+            for attr in op.attrs:
+                if attr.name in DTYPE_ATTRS and attr.HasField("i"):
+                    attr.i = new if attr.i == old else attr.i
+    return program
+
+
+def copy_program(program):
+    copied = framework_pb2.ProgramDesc()
+    copied.CopyFrom(program)
+    return copied
 
 
 def session(model, exact=True):
@@ -102,7 +189,7 @@ def session(model, exact=True):
 
 
 def calibrate(layer, *inputs):
-    """Give batch normalization the statistics of `inputs`, as training would."""
+    """Give batch normalization the statistics of `inputs`, as training does."""
     layer.eval()
     norms = [m for m in layer.sublayers() if hasattr(m, "_variance")]
     before = [m._momentum for m in norms]
@@ -118,7 +205,7 @@ def calibrate(layer, *inputs):
 
 
 def to_mixed(layer):
-    """FP16 as AMP leaves it: convolution and matrix weights FP16, normalization FP32."""
+    """FP16 as AMP leaves it: weights of convolutions and matrices alone."""
     halves = (paddle.nn.Conv2D, paddle.nn.Conv2DTranspose, paddle.nn.Linear,
               paddle.nn.Embedding)
     for sub in layer.sublayers(include_self=True):
@@ -201,73 +288,46 @@ def halve(path, target):
     Statistics and factors of batch normalization stay FP32, as AMP leaves them:
     the variances of trained networks leave the range of FP16.
     """
-    program = programs.read_program(path + ".pdmodel")
-    names = programs.saved_names(program)
-    data = b""
-    if names:
-        with open(path + ".pdiparams", "rb") as file:
-            data = file.read()
+    program = read_program(path + ".pdmodel")
+    values = read_params(path + ".pdiparams", saved_names(program))
     wide = set()
     for op in program.blocks[0].ops:
         if op.type == "batch_norm":
-            wide.update(
-                programs.arguments(
-                    [v for v in op.inputs if v.parameter != "X"]))
-    out, at = [], 0
-    for name in names:
-        size = int(np.frombuffer(data, "<i4", 1, at + 16)[0])
-        desc = programs.TensorDesc.FromString(data[at + 20:at + 20 + size])
-        count = int(np.prod(desc.dims, dtype=np.int64))
-        width = programs._ITEM_SIZE[desc.data_type]
-        raw = data[at + 20 + size:at + 20 + size + count * width]
-        at += 20 + size + count * width
-        if desc.data_type == programs.FP32 and name not in wide:
-            desc.data_type = programs.FP16
-            raw = np.frombuffer(raw, np.float32).astype(np.float16).tobytes()
-        head = desc.SerializeToString()
-        out.append(b"\0" * 16 + np.int32(len(head)).tobytes() + head + raw)
-    for block in program.blocks:
-        for var in block.vars:
-            desc = programs.tensor_desc(var)
-            if desc is None or var.name in wide:
-                continue
-            if desc.data_type == programs.FP32:
-                desc.data_type = programs.FP16
-        for op in block.ops:
-            for attr in op.attrs:
-                if attr.name in programs.DTYPE_ATTRS and attr.i == programs.FP32:
-                    attr.i = programs.FP16
-    with open(target + ".pdmodel", "wb") as file:
-        file.write(program.SerializeToString())
-    if names:
-        with open(target + ".pdiparams", "wb") as file:
-            file.write(b"".join(out))
+            wide.update(arguments([v for v in op.inputs if v.parameter != "X"]))
+    for name, value in values.items():
+        if value.dtype == np.float32 and name not in wide:
+            values[name] = value.astype(np.float16)
+    write_program(
+        change_dtypes(program, FP32, FP16, wide), target + ".pdmodel")
+    if values:
+        write_params(values, target + ".pdiparams")
     return target
 
 
-def _add_op(block, kind, inputs, output, **attrs):
+def add_op(block, kind, inputs, output, **attrs):
     """One operator with FP32 or boolean attributes only."""
     op = block.ops.add(type=kind)
     for parameter, name in inputs.items():
         op.inputs.add(parameter=parameter, arguments=[name])
     op.outputs.add(parameter="Out", arguments=[output])
     for name, value in attrs.items():
-        attr = op.attrs.add(name=name)
-        if isinstance(value, bool):  # AttrType.BOOLEAN
-            attr.type, attr.b = 6, value
-        elif isinstance(value, float):  # AttrType.FLOAT
-            attr.type, attr.f = 1, value
+        kinds = framework_pb2.AttrType
+        if isinstance(value, bool):
+            op.attrs.add(name=name, type=kinds.Value("BOOLEAN"), b=value)
+        elif isinstance(value, float):
+            op.attrs.add(name=name, type=kinds.Value("FLOAT"), f=value)
         else:
-            attr.type, attr.i = programs.INT, value
+            op.attrs.add(name=name, type=kinds.Value("INT"), i=value)
 
 
 def _round_results(program, lowered):
     """Round every FP16 result of every operator to FP16, to nearest.
 
-    Paddle's own cast on a CPU cuts digits off. x * 8193 - (x * 8193 - x) in float32
-    is x to 11 digits, rounded to nearest (Veltkamp); the cast is then exact.
+    Paddle's own cast on a CPU cuts digits off. x * 8193 - (x * 8193 - x) in
+    float32 is x to 11 digits, rounded to nearest (Veltkamp); the cast is then
+    exact.
     """
-    types = programs.dtypes(program)
+    types = dtypes(program)
     block = lowered.blocks[0]
     ops = list(block.ops)
     variables = {var.name: var for var in block.vars}
@@ -276,9 +336,9 @@ def _round_results(program, lowered):
         rounded.ops.add().CopyFrom(op)
         if op.type in ("feed", "fetch"):
             continue
-        for name in programs.arguments(
+        for name in arguments(
             [o for o in op.outputs if o.parameter not in AUXILIARY]):
-            if types.get(name) != programs.FP16 or name not in variables:
+            if types.get(name) != FP16 or name not in variables:
                 continue
             made = [name + end for end in ("@wide", "@rest", "@near", "@half")]
             for index, new in enumerate(made):
@@ -288,31 +348,31 @@ def _round_results(program, lowered):
                 var.CopyFrom(variables[name])
                 var.name, var.persistable = new, False
                 if index == 3:
-                    programs.tensor_desc(var).data_type = programs.FP16
+                    tensor_desc(var).data_type = FP16
                 variables[new] = var
             wide, rest, near, half = made
-            _add_op(
+            add_op(
                 rounded,
                 "scale", {"X": name},
                 wide,
                 scale=8193.0,
                 bias=0.0,
                 bias_after_scale=True)
-            _add_op(
+            add_op(
                 rounded,
                 "elementwise_sub", {"X": wide,
                                     "Y": name},
                 rest,
                 axis=-1)
-            _add_op(
+            add_op(
                 rounded,
                 "elementwise_sub", {"X": wide,
                                     "Y": rest},
                 near,
                 axis=-1)
-            _add_op(
+            add_op(
                 rounded, "cast", {"X": near}, half, in_dtype=5, out_dtype=4)
-            _add_op(
+            add_op(
                 rounded, "cast", {"X": half}, name, in_dtype=4, out_dtype=5)
     del block.ops[:]
     block.ops.extend(rounded.ops)
@@ -321,21 +381,19 @@ def _round_results(program, lowered):
 
 def evaluate(path, inputs, rounded=False):
     """Outputs of the FP16 program `path` in Paddle: float32, or rounded."""
-    program = programs.read_program(path + ".pdmodel")
-    lowered = programs.lower(program)
+    program = read_program(path + ".pdmodel")
+    lowered = change_dtypes(copy_program(program), FP16, FP32)
     if rounded:
         lowered = _round_results(program, lowered)
-    params = b""
-    if os.path.isfile(path + ".pdiparams"):
-        with open(path + ".pdiparams", "rb") as file:
-            params, _ = programs.lower_params(file.read(),
-                                              programs.saved_names(program))
     target = path + (".rounded" if rounded else ".float32")
-    with open(target + ".pdmodel", "wb") as file:
-        file.write(lowered.SerializeToString())
-    if params:
-        with open(target + ".pdiparams", "wb") as file:
-            file.write(params)
+    write_program(lowered, target + ".pdmodel")
+    values = read_params(path + ".pdiparams", saved_names(program))
+    if values:
+        write_params({
+            name: value.astype(np.float32)
+            if value.dtype == np.float16 else value
+            for name, value in values.items()
+        }, target + ".pdiparams")
     if rounded:
         inputs = [
             x.astype(np.float32) if x.dtype == np.float16 else x
@@ -367,6 +425,23 @@ def run_onnx(model, inputs, exact=True):
             value = value.astype(kinds[entry.type])
         feed[entry.name] = value
     return running.run(None, feed)
+
+
+def run_nodes(model, inputs):
+    """Outputs of an ONNX model that is computed node by node, in its types.
+
+    ONNX Runtime computes FP16 nodes in float32 on a CPU and rounds between some
+    of them only; this rounds every result, as a GPU does.
+    """
+    graph = onnx.ModelProto.FromString(model)
+    kinds = {1: np.float32, 10: np.float16}
+    feed = {}
+    for entry, value in zip(graph.graph.input, inputs):
+        if value.dtype in (np.float16, np.float32):
+            value = value.astype(kinds[entry.type.tensor_type.elem_type])
+        feed[entry.name] = value
+    with np.errstate(all="ignore"):
+        return ReferenceEvaluator(graph).run(None, feed)
 
 
 def errors(got, want):
@@ -407,17 +482,17 @@ def cast_pairs(model):
 
 
 def convert(path, opset=13, **options):
-    """(bytes, report) of the FP16 model."""
-    report = {}
-    params = path + ".pdiparams"
-    model = fp16.export(
+    """Bytes of the ONNX model, by the public call."""
+    return paddle2onnx.export(
         path + ".pdmodel",
-        params if os.path.isfile(params) else "",
+        params_file(path),
         opset_version=opset,
         verbose=False,
-        report=report,
         **options)
-    return model, report
+
+
+def opset_of(model):
+    return onnx.ModelProto.FromString(model).opset_import[0].version
 
 
 def network(name, path, kind="fp16"):

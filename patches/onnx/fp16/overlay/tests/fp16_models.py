@@ -13,8 +13,9 @@
 # limitations under the License.
 """Networks for the FP16 tests, written with Paddle alone, at reduced sizes.
 
-Each entry of NETWORKS builds one in float32: (layer, input specifications, shapes of
-one set of inputs). They hold the operators of the network that they are named after.
+Each entry of NETWORKS builds one in float32: (layer, input specifications,
+shapes of one set of inputs). They hold the operators of the network that they
+are named after.
 """
 
 import paddle
@@ -51,7 +52,7 @@ class Excite(nn.Layer):
 
 
 class LCNet(nn.Layer):
-    """Backbone of PP-LCNet: depthwise separable convolutions, Hardswish, excitation."""
+    """Backbone of PP-LCNet: depthwise convolutions, Hardswish, excitation."""
 
     def __init__(self, classes=10, features=False):
         super(LCNet, self).__init__()
@@ -82,7 +83,7 @@ class LCNet(nn.Layer):
 
 
 class DBDetector(nn.Layer):
-    """Text detector: pyramid with nearest upsampling, two transposed convolutions."""
+    """Text detector: pyramid, nearest upsampling, transposed convolutions."""
 
     def __init__(self):
         super(DBDetector, self).__init__()
@@ -144,7 +145,7 @@ class Block(nn.Layer):
 
 
 class SVTRLCNet(nn.Layer):
-    """Text recognizer: convolutions to height 1, attention over the width, CTC head."""
+    """Text recognizer: convolutions, attention over the width, CTC head."""
 
     def __init__(self, classes=97):
         super(SVTRLCNet, self).__init__()
@@ -262,7 +263,7 @@ class Swin(nn.Layer):
 
 
 class Bert(nn.Layer):
-    """BERT encoder: three embeddings, padding mask, pooler of the first token."""
+    """BERT encoder: embeddings, padding mask, pooler of the first token."""
 
     def __init__(self, width=64, layers=3, words=500):
         super(Bert, self).__init__()

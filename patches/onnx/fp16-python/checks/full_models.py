@@ -17,11 +17,13 @@ from proving.tree import on_path
 from proving.weights import assign
 
 on_path("tests")
+import conftest  # noqa: E402, F401 - it loads the core
 import numpy as np  # noqa: E402
 import onnx  # noqa: E402
 import paddle  # noqa: E402
-from fp16_base import calibrate, cast_pairs, casts, convert, errors, evaluate, run_onnx, save  # noqa: E402
+from fp16_base import calibrate, cast_pairs, casts, errors, evaluate, run_onnx, save  # noqa: E402
 from paddle2onnx import fp16  # noqa: E402
+from test_fp16_python import restored  # noqa: E402
 
 KINDS = ("fp16", "mixed", "fp32_input")
 # two of a meaning in each row, and one of another
@@ -218,7 +220,7 @@ def keep_mask(block):
 
 def measure(name, kind, path, inputs, opset):
     """Rows of a network, one an output."""
-    model, report = convert(path, opset)
+    model, report = restored(path, opset)
     onnx.checker.check_model(model, full_check=True)
     want, near = evaluate(path, inputs), evaluate(path, inputs, rounded=True)
     got = run_onnx(model, inputs)

@@ -47,6 +47,8 @@ MOVES = frozenset([
     "Unsqueeze", "Slice", "Gather", "Concat", "Split", "Expand", "Flatten",
     "ConstantOfShape", "Size", "Tile"
 ])
+# nodes whose constants are bounds and fillings: Paddle makes them FP16 as well
+BOUNDS = frozenset(["Clip", "Pad"])
 # nodes that ONNX Runtime has in float32 only, although ONNX allows FP16
 FLOAT_ONLY = frozenset([
     "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike",
@@ -131,6 +133,10 @@ class Restorer(object):
 
     def __init__(self, model, names, ops, halves, params):
         self.model, self.graph = model, model.graph
+        self.taken = set(names)
+        for node in self.graph.node:
+            self.taken.update(node.input)
+            self.taken.update(node.output)
         self.names, self.ops = dict(names), ops
         self.halves, self.params = halves, params
         self.opset = next(
@@ -190,9 +196,12 @@ class Restorer(object):
                 if name in self.floats and name in self.names)
         if FLOAT16 not in seen:
             return FLOAT
-        if len(self._computing(number)) > 1:
+        computing = self._computing(number)
+        if len(computing) > 1:
             if len(seen) > 1 or self.ops[number][0] in FLOAT_INSIDE:
                 return FLOAT
+        kinds = set(self.graph.node[index].op_type for index in computing)
+        if not kinds <= BOUNDS:
             if not all(self._constant_fits(node) for node in nodes):
                 return FLOAT
         return FLOAT16
@@ -318,8 +327,8 @@ class Restorer(object):
                 if kind is None or kind == self.want[name]:
                     continue
                 if (name, kind) not in made:
-                    made[name, kind] = name + (".fp32"
-                                               if kind == FLOAT else ".fp16")
+                    made[name, kind] = self._fresh(
+                        name + (".fp32" if kind == FLOAT else ".fp16"))
                     nodes.append(
                         self._cast(index, name, made[name, kind], kind))
                 node.input[position] = made[name, kind]
@@ -327,7 +336,7 @@ class Restorer(object):
             for position, name in enumerate(node.output):
                 kind = decided.get(name)
                 if kind is not None and kind != self.want[name]:
-                    inner = name + ".before_cast"
+                    inner = self._fresh(name + ".before_cast")
                     node.output[position] = inner
                     after.append(
                         self._cast(index, inner, name, self.want[name]))
@@ -340,6 +349,12 @@ class Restorer(object):
         self.graph.node.extend(nodes)
         del self.graph.value_info[:]
         return self.model
+
+    def _fresh(self, name):
+        while name in self.taken:
+            name += "_"
+        self.taken.add(name)
+        return name
 
     def _cast(self, index, source, target, kind):
         number = self.region_of.get(index)

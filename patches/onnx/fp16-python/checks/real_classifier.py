@@ -21,7 +21,9 @@ from proving.record import arguments
 from proving.tree import on_path
 
 on_path("tests")
-from fp16_base import casts, convert, errors, evaluate, run_onnx, save  # noqa: E402
+import conftest  # noqa: E402, F401 - it loads the core
+from fp16_base import casts, errors, evaluate, run_onnx, save  # noqa: E402
+from test_fp16_python import restored  # noqa: E402
 
 PICTURES = (
     "coffee.png",
@@ -167,7 +169,7 @@ def main():
     with paddle.no_grad():
         whole = [layer(paddle.to_tensor(x.astype(np.float32))).numpy() for x in inputs]
     path = save(layer, os.path.join(args.out, "lite0", "model"), [([None, 3, 224, 224], "float32")], "mixed")
-    model, report = convert(path, 13)
+    model, report = restored(path, 13)
     rows = []
     for name, x, first in zip(PICTURES, inputs, whole):
         want, got = evaluate(path, [x])[0], run_onnx(model, [x])[0]

@@ -14,10 +14,10 @@
 """Conversion of programs that were saved in FP16, wholly or in part.
 
 paddle2onnx.export() comes here by itself with a program that holds FP16
-variables. The C++ core works in a process of its own, so that its abort() becomes
-an exception. A core that has FP16 types converts the program as it is. A released
-one has none: the program is lowered to FP32, converted, and the FP16 types and
-weights are put back into the ONNX graph, bit for bit.
+variables, if the core has no FP16 types, as released ones. The C++ core works in
+a process of its own, so that its abort() becomes an exception. The program is
+lowered to FP32, converted, and the FP16 types and weights are put back into the
+ONNX graph, bit for bit.
 """
 
 import os
@@ -25,27 +25,30 @@ import tempfile
 
 from paddle2onnx.fp16 import program as programs
 from paddle2onnx.fp16.core import ConvertError, describe, explain, run
-from paddle2onnx.utils import logging, try_import
+from paddle2onnx.utils import logging
 
-__all__ = ["ConvertError", "is_fp16", "native", "export"]
+__all__ = ["ConvertError", "takes", "native", "export"]
 
 MAX_BYTES = 2**31 - 1
+MIN_OPSET, MAX_OPSET = 7, 19
 CONTROL_FLOW = ("while", "conditional_block")
 
 
-def is_fp16(model_file):
-    """Whether the saved program holds an FP16 variable."""
-    try:
-        program = programs.read_program(model_file)
-    except Exception:  # the core says what is wrong with the file
-        return False
-    return programs.has_dtype(program, programs.FP16)
+def takes(model_file):
+    """Whether a program has to come here: it holds FP16 or bfloat16.
+
+    Raises:
+        ProgramError: the file holds no program; says what it is.
+    """
+    program = programs.read_program(model_file)
+    kinds = programs.dtypes(program).values()
+    return programs.FP16 in kinds or programs.BF16 in kinds
 
 
 def native():
-    """Whether the core was built with FP16 types: it says so by `native_fp16`."""
+    """Whether the core has FP16 types of its own."""
     import paddle2onnx.paddle2onnx_cpp2py_export as c_p2o
-    return getattr(c_p2o, "native_fp16", False)
+    return hasattr(c_p2o, "convert_io_to_fp32")
 
 
 def export(model_file,
@@ -60,15 +63,13 @@ def export(model_file,
            deploy_backend="onnxruntime",
            calibration_file="",
            external_file="",
+           export_fp16_model=False,
            fp32_io=False,
-           restore=None,
            report=None):
-    """Convert a program with FP16 variables.
+    """Convert a program with FP16 variables by a core without FP16 types.
 
     Args:
         as for paddle2onnx.export();
-        restore (bool): lower the program to FP32 and restore the graph; None
-            does so where the core has no FP16 types.
         report (dict): filled with "opset" and "casts" (list of Paddle operator,
             ONNX operator, tensor: the Casts that the restoration inserted), if
             it is given.
@@ -79,12 +80,21 @@ def export(model_file,
 
     Raises:
         ConvertError: names the operator and its data types.
-        ValueError: the parameter file does not belong to the program.
+        programs.ProgramError: a file is damaged, or the two do not belong together.
     """
-    if restore is None:
-        restore = not native()
+    if not MIN_OPSET <= opset_version <= MAX_OPSET:
+        raise ConvertError("opset version %d is not in the range [%d, %d]" %
+                           (opset_version, MIN_OPSET, MAX_OPSET))
     program = programs.read_program(model_file)
-    _refuse(program, CONTROL_FLOW if restore else ())
+    needed = programs.needed_params(program)
+    if needed and not params_file:
+        raise programs.ProgramError(
+            "the program needs the parameter '%s', but there are no "
+            "parameters: give the parameter file of the model" % needed[0])
+    if params_file and not os.path.isfile(params_file):
+        raise programs.ProgramError("Cannot read the parameter file '%s'" %
+                                    params_file)
+    _refuse_bfloat16(program)
     options = dict(
         opset_version=opset_version,
         auto_upgrade_opset=auto_upgrade_opset,
@@ -96,39 +106,77 @@ def export(model_file,
         deploy_backend=deploy_backend,
         calibration_file=calibration_file,
         external_file=external_file)
-    if restore:
-        model, found = _restored(program, params_file, options, fp32_io)
+    flow = [
+        op for op in program.blocks[0].ops if op.type in CONTROL_FLOW
+    ]
+    if flow:
+        model, found = _as_it_is(program, flow[0], model_file, params_file,
+                                 options)
     else:
-        model, found = _native(program, model_file, params_file, options,
-                               fp32_io)
+        model, found = _restored(program, params_file, options)
+    onnx = _onnx() if export_fp16_model or fp32_io else None
+    if export_fp16_model:
+        model = _all_fp16(model)
+    if fp32_io:
+        from paddle2onnx.fp16 import cleanup
+        model = cleanup.float_io(
+            onnx.ModelProto.FromString(model)).SerializeToString()
     if report is not None:
         report.update(found)
     return model
 
 
-def _native(program, model_file, params_file, options, fp32_io):
-    """By a core that has FP16 types; (bytes, report)."""
-    if params_file:  # the core reads on behind the end of a file
-        with open(params_file, "rb") as file:
-            for _ in programs.parameters(file.read(),
-                                         programs.saved_names(program)):
-                pass
+def _onnx():
+    try:
+        import onnx
+    except ImportError:
+        raise ImportError("the conversion of FP16 programs needs the package "
+                          "onnx: pip install onnx")
+    return onnx
+
+
+def _all_fp16(model):
+    """The core's own conversion of what is still FP32."""
+    import paddle2onnx.paddle2onnx_cpp2py_export as c_p2o
+    with tempfile.TemporaryDirectory(prefix="paddle2onnx_") as scratch:
+        whole, half = (os.path.join(scratch, name)
+                       for name in ("whole.onnx", "half.onnx"))
+        with open(whole, "wb") as file:
+            file.write(model)
+        c_p2o.convert_to_fp16(whole, half)
+        with open(half, "rb") as file:
+            return file.read()
+
+
+def _as_it_is(program, flow, model_file, params_file, options):
+    """A program with control flow, without lowering; (bytes, report).
+
+    The core converts it where no FP16 weight and no FP16 constant is in it.
+    """
     data, text = run(model_file, params_file, options)
     if options["verbose"]:
         print(text)
     if not data:
-        raise explain(program, program, params_file, options, text)
-    onnx = try_import("onnx")
-    from paddle2onnx.fp16 import cleanup
-    model = onnx.ModelProto.FromString(data)
-    if fp32_io:
-        data = cleanup.float_io(model).SerializeToString()
-    return data, {"opset": model.opset_import[0].version, "casts": []}
+        raise ConvertError(
+            "Operator '%s' (%s) cannot be converted in an FP16 program: "
+            "control flow has no FP16 conversion" %
+            (flow.type, describe(program, flow)),
+            operator=flow.type,
+            detail=text)
+    opset = 0
+    try:
+        onnx = _onnx()
+    except ImportError:
+        logging.warning("The model is not checked: onnx is not installed")
+    else:
+        onnx.checker.check_model(data)
+        opset = onnx.ModelProto.FromString(data).opset_import[0].version
+    return data, {"opset": opset, "casts": []}
 
 
-def _restored(program, params_file, options, fp32_io):
+def _restored(program, params_file, options):
     """Through FP32, by any core; (bytes, report)."""
-    onnx = try_import("onnx")
+    onnx = _onnx()
     from paddle2onnx.fp16 import cleanup, graph
 
     params, halves = b"", {}
@@ -139,7 +187,8 @@ def _restored(program, params_file, options, fp32_io):
     if len(params) > MAX_BYTES:
         raise ConvertError(
             "The parameters take %d bytes as float32, more than the 2 GB that "
-            "can be converted this way" % len(params))
+            "the released core takes; a core with FP16 types (built from the "
+            "branch feature/fp16) counts them as FP16" % len(params))
     lowered = programs.lower(program)
     optimize, check = options["enable_optimize"], options[
         "enable_onnx_checker"]
@@ -178,30 +227,23 @@ def _restored(program, params_file, options, fp32_io):
     model = restorer.apply()
     if optimize:
         model = cleanup.clean(model, restorer.want)
-    if fp32_io:
-        model = cleanup.float_io(model)
     restored = model.SerializeToString()
     if check:
         _check(onnx, restored, data, program)
     return restored, {"opset": restorer.opset, "casts": restorer.casts}
 
 
-def _refuse(program, kinds):
+def _refuse_bfloat16(program):
     types = programs.dtypes(program)
-    for op in program.blocks[0].ops:
-        if op.type in kinds:
-            raise ConvertError(
-                "Operator '%s' (%s) cannot be converted in an FP16 program: "
-                "control flow has no FP16 conversion" %
-                (op.type, describe(program, op)),
-                operator=op.type)
-        for name in programs.arguments(op.inputs) + programs.arguments(
-                op.outputs):
-            if types.get(name) == programs.BF16:
-                raise ConvertError(
-                    "Operator '%s' (%s) cannot be converted: '%s' is bfloat16"
-                    % (op.type, describe(program, op), name),
-                    operator=op.type)
+    for block in program.blocks:
+        for op in block.ops:
+            for name in programs.arguments(op.inputs) + programs.arguments(
+                    op.outputs):
+                if types.get(name) == programs.BF16:
+                    raise ConvertError(
+                        "Operator '%s' (%s) cannot be converted: '%s' is "
+                        "bfloat16" % (op.type, describe(program, op), name),
+                        operator=op.type)
 
 
 def _check(onnx, model, lowered, program):

@@ -31,6 +31,11 @@ except ImportError:  # protobuf before 4.22
         return MessageFactory().GetPrototype(descriptor)
 
 
+
+class ProgramError(RuntimeError):
+    """A file of the model is damaged, or two do not belong together."""
+
+
 FP16, FP32, BF16 = 4, 5, 22
 DTYPE_NAMES = {
     0: "bool",
@@ -107,9 +112,41 @@ TensorDesc = _message_class("TensorDesc")
 
 
 def read_program(path):
-    """The program in `path`; raises google.protobuf.message.DecodeError."""
+    """The program in `path`.
+
+    Raises:
+        ProgramError: the file holds none; says what it is.
+    """
     with open(path, "rb") as file:
-        return ProgramDesc.FromString(file.read())
+        data = file.read()
+    if not data:
+        raise ProgramError("the model file '%s' is empty" % path)
+    if data[:1] == b"{":
+        raise ProgramError(
+            "the model file '%s' is a program of Paddle's new IR (json): save "
+            "it with FLAGS_enable_pir_api=0 in the environment" % path)
+    if data[:8] == b"version ":
+        raise ProgramError("the model file '%s' is a pointer of Git LFS: fetch "
+                         "the file itself" % path)
+    try:
+        program = ProgramDesc.FromString(data)
+    except Exception:
+        program = None
+    if program is None or not program.blocks:
+        raise ProgramError("the model file '%s' is damaged or not a Paddle "
+                         "program" % path)
+    return program
+
+
+def needed_params(program):
+    """Names of the saved variables that operators read and none makes."""
+    saved, made = set(saved_names(program)), set()
+    for block in program.blocks:
+        for op in block.ops:
+            made.update(arguments(op.outputs))
+    read = [name for block in program.blocks for op in block.ops
+            for name in arguments(op.inputs)]
+    return [name for name in read if name in saved and name not in made]
 
 
 def tensor_desc(var):
@@ -174,28 +211,50 @@ def parameters(data, names):
         (name, TensorDesc, start of the entry, start and end of its values).
 
     Raises:
-        ValueError: the file does not hold these parameters.
+        ProgramError: the file does not hold these parameters.
     """
     at = 0
+    if data[:8] == b"version ":
+        raise ProgramError("the parameter file is a pointer of Git LFS: fetch "
+                         "the file itself")
+    if names and not data:
+        raise ProgramError(
+            "the parameter file is empty, the program needs the parameter "
+            "'%s': give the parameter file of the model" % names[0])
     for name in names:
         if at >= len(data):
-            raise ValueError("the parameter file ends before '%s'" % name)
+            raise ProgramError("the parameter file ends before '%s'" % name)
         start = at
+        if at + 20 > len(data):
+            raise ProgramError("the parameter file ends inside '%s'" % name)
+        damaged = ("the parameter file is damaged at '%s', or belongs to "
+                   "another program: " % name)
         _, lod_level, _, size = struct.unpack_from("<IQIi", data, at)
         at += 20
         if lod_level != 0:
-            raise ValueError("'%s' has lod_level %d, only 0 can be converted" %
-                             (name, lod_level))
-        desc = TensorDesc.FromString(data[at:at + size])
+            raise ProgramError(damaged + "lod_level is %d, only 0 can be "
+                             "converted" % lod_level)
+        if size < 0 or at + size > len(data):
+            raise ProgramError(damaged + "the description takes %d bytes" % size)
+        try:
+            desc = TensorDesc.FromString(data[at:at + size])
+        except Exception:
+            raise ProgramError(damaged + "no description of a tensor")
         at += size
-        count = int(np.prod(desc.dims, dtype=np.int64))
+        if desc.data_type not in _ITEM_SIZE:
+            raise ProgramError(damaged + "data type %d" % desc.data_type)
+        if any(dim < 0 for dim in desc.dims):
+            raise ProgramError(damaged + "a dimension is negative")
+        count = 1
+        for dim in desc.dims:
+            count *= dim
         end = at + count * _ITEM_SIZE[desc.data_type]
         if end > len(data):
-            raise ValueError("the parameter file ends inside '%s'" % name)
+            raise ProgramError("the parameter file ends inside '%s'" % name)
         yield name, desc, start, at, end
         at = end
     if at != len(data):
-        raise ValueError("%d bytes are left after the last parameter" %
+        raise ProgramError("%d bytes are left after the last parameter" %
                          (len(data) - at))
 
 

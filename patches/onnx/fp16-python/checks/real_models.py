@@ -16,7 +16,9 @@ from proving.record import arguments
 from proving.tree import on_path
 
 on_path("tests")
-from fp16_base import casts, convert, errors, evaluate, halve, run_onnx  # noqa: E402
+import conftest  # noqa: E402, F401 - it loads the core
+from fp16_base import casts, errors, evaluate, halve, run_onnx  # noqa: E402
+from test_fp16_python import restored  # noqa: E402
 
 PICTURES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png", "page.png")
 LINES = ("Paddle2ONNX 1.2.4", "Native FP16 2024", "error 0.1 percent", "ResNet-50 / Swin-T", "hello, world!", "0123456789")
@@ -72,7 +74,7 @@ def decode(scores, words):
 
 def compare(path, inputs, opset):
     """Rows of errors, one an input; outputs of ONNX Runtime and of Paddle in float32."""
-    model, report = convert(path, opset)
+    model, report = restored(path, opset)
     rows, pairs = [], []
     for value in inputs:
         want = evaluate(path, [value])[0]

@@ -120,35 +120,47 @@ def _replace(model, nodes):
 
 
 def float_io(model):
-    """Make the graph's FP16 inputs and outputs FP32, with a Cast behind each."""
-    nodes = list(model.graph.node)
-    first, last = [], []
-    for info in model.graph.input:
-        if info.type.tensor_type.elem_type == FLOAT16:
-            info.type.tensor_type.elem_type = FLOAT
-            inner = info.name + ".fp16"
-            first.append(
-                helper.make_node(
-                    "Cast", [info.name], [inner],
-                    name="fp16.input." + info.name,
-                    to=TensorProto.FLOAT16))
-            for node in nodes:
-                for position, name in enumerate(node.input):
-                    if name == info.name:
-                        node.input[position] = inner
-    for info in model.graph.output:
-        if info.type.tensor_type.elem_type == FLOAT16:
-            info.type.tensor_type.elem_type = FLOAT
-            inner = info.name + ".fp16"
-            for node in nodes:
-                for names in (node.input, node.output):
-                    for position, name in enumerate(names):
-                        if name == info.name:
-                            names[position] = inner
-            last.append(
-                helper.make_node(
-                    "Cast", [inner], [info.name],
-                    name="fp16.output." + info.name,
-                    to=TensorProto.FLOAT))
-    _replace(model, first + nodes + last)
+    """Make the graph's FP16 inputs and outputs FP32, with a Cast behind each.
+
+    An input that is an output passes through; a tensor that is an output twice
+    has one Cast.
+    """
+    graph = model.graph
+    taken = set(info.name for info in list(graph.input) + list(graph.output))
+    for node in graph.node:
+        taken.update(node.input)
+        taken.update(node.output)
+    inner = {}
+
+    def halved(infos):
+        for info in infos:
+            if info.type.tensor_type.elem_type == FLOAT16:
+                info.type.tensor_type.elem_type = FLOAT
+                if info.name not in inner:
+                    name = info.name + ".fp16"
+                    while name in taken:
+                        name += "_"
+                    taken.add(name)
+                    inner[info.name] = name
+                    yield info.name
+
+    first, last = list(halved(graph.input)), list(halved(graph.output))
+    nodes = list(graph.node)
+    for node in nodes:
+        for names in (node.input, node.output):
+            for position, name in enumerate(names):
+                names[position] = inner.get(name, name)
+    before = [
+        helper.make_node(
+            "Cast", [name], [inner[name]],
+            name="fp16.input." + name,
+            to=TensorProto.FLOAT16) for name in first
+    ]
+    after = [
+        helper.make_node(
+            "Cast", [inner[name]], [name],
+            name="fp16.output." + name,
+            to=TensorProto.FLOAT) for name in last
+    ]
+    _replace(model, before + nodes + after)
     return model

@@ -1,0 +1,33 @@
+"""The branch's own tests, by pytest, on the package with the built core (package.py); the metrics count their outcomes."""
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree
+
+from package import assemble
+
+from proving.record import arguments, write_metrics
+
+TESTS = ["test_fp16_convert.py", "test_fp16_scan.py"]
+
+
+def main():
+    args = arguments()
+    folder = assemble(args.out)
+    path = os.pathsep.join([folder, os.environ["PYTHONPATH"]])
+    report = os.path.join(args.out, "tests.xml")
+    files = [os.path.join("tests", name) for name in TESTS]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junit-xml", report, *files]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False)
+    if done.returncode not in (0, 1):
+        raise SystemExit("pytest ended with %d" % done.returncode)
+    metrics = {"passed": 0, "failed": 0, "skipped": 0}
+    for case in xml.etree.ElementTree.parse(report).iter("testcase"):
+        states = {child.tag for child in case}
+        metrics["failed" if states & {"failure", "error"} else "skipped" if "skipped" in states else "passed"] += 1
+    write_metrics(args.out, metrics=metrics)
+
+
+if __name__ == "__main__":
+    main()
