@@ -5,11 +5,14 @@ import re
 import subprocess
 import sys
 
-import pages
 import pytest
 from PIL import Image
 
 from proving.browser import User, launched
+from proving.tree import on_path
+
+on_path(os.path.dirname(os.path.abspath(__file__)))  # the tests are imported by pytest, which adds no directory
+import pages
 
 
 def pytest_addoption(parser):
