@@ -104,6 +104,29 @@ def retromae(recorder, reference, dtype):
     one.train(lambda model: model(*batch)[0])
 
 
+def m3(recorder, reference, dtype):
+    """The three kinds of vectors of BGE-M3, their scores, and the loss of the unified fine-tuning."""
+    from retriever.m3 import m3_loss, m3_scores, sparse_vectors
+
+    one = Case(recorder, port.Set(reference, "bge_m3"), dtype, "bge_m3")
+    sides = [one.tensors((side + "_input_ids", side + "_attention_mask")) for side in ("q", "p")]
+    temperature = one.reference.manifest["temperature"]
+    if not one.double:
+        with paddle.no_grad():
+            hidden = one.model.roberta(sides[0][0], attention_mask=sides[0][1])[0]
+            one.compare("forward", "q_last_hidden_state", hidden, sides[0][1], pair="hidden")
+            for side, (ids, mask) in zip("qp", sides):
+                dense, weights, multi = one.model(ids, mask)
+                one.compare("forward", side + "_dense", dense)
+                one.compare("forward", side + "_sparse", sparse_vectors(weights, ids, one.model.config.vocab_size))
+                one.compare("forward", side + "_colbert", multi)
+            scores = m3_scores(one.model, *sides)
+            for ours, theirs in (("dense", "dense"), ("sparse", "sparse"), ("multi", "colbert")):
+                one.compare("forward", theirs + "_scores", scores[ours] / temperature)
+            one.compare("loss", "loss", m3_loss(scores, temperature))
+    one.train(lambda model: m3_loss(m3_scores(model, *sides), temperature))
+
+
 def losses(recorder, reference):
     """All combinations of temperature, negatives and distillation, on embeddings."""
     from retriever import contrastive_loss
@@ -198,9 +221,9 @@ def main():
     args = arguments(lambda parser: parser.add_argument("--shapes", default="bge-small-en,bge-small-zh,bge-base-zh"))
     port.use_overlay()
     recorder = Recorder(args.out)
-    held = [name for name in ("bge_bert", "retromae", "bge_contrastive", "bge_shapes") if is_there(args.reference, name)]
+    held = [name for name in ("bge_bert", "retromae", "bge_m3", "bge_contrastive", "bge_shapes") if is_there(args.reference, name)]
     for dtype in ("float32", "float64"):
-        for name, part in (("bge_bert", bge), ("retromae", retromae)):
+        for name, part in (("bge_bert", bge), ("retromae", retromae), ("bge_m3", m3)):
             part(recorder, args.reference, dtype) if name in held else None
     if "bge_contrastive" in held:
         losses(recorder, args.reference)

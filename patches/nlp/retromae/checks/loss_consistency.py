@@ -16,7 +16,7 @@ VOCABULARY, LENGTH, BATCH, GROUP = 200, 24, 8, 3
 class Words:
     """What the collator asks of a tokenizer, for a vocabulary of whole words."""
 
-    pad_token_id, sep_token_id, mask_token_id, vocab_size = 0, 2, 3, VOCABULARY
+    pad_token_id, cls_token_id, sep_token_id, mask_token_id, unk_token_id, vocab_size = 0, 1, 2, 3, None, VOCABULARY
 
     def convert_ids_to_tokens(self, ids):
         special = {0: "[PAD]", 1: "[CLS]", 2: "[SEP]", 3: "[MASK]"}

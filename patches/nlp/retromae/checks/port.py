@@ -25,20 +25,27 @@ class Set(ReferenceSet):
 
     def __init__(self, reference, name):
         super().__init__(reference or REFERENCE, name)
-        self.retromae = name == "retromae"
+        self.retromae, self.m3 = name == "retromae", name == "bge_m3"
 
     def convert(self, state):
         from retriever.convert import state_to_paddle
+        from retriever.m3 import m3_to_paddle
 
+        if self.m3:  # the encoder's names without "model.", as its file has them
+            return m3_to_paddle({name[len("model.") :] if name.startswith("model.") else name: v for name, v in state.items()})
         return state_to_paddle(state, self.retromae)
 
     def build(self, dtype="float32"):
         """The port with the weights of the reference, in eval mode."""
-        from paddlenlp.transformers import BertConfig
-        from retriever import EmbeddingModel, RetroMAEForPretraining
+        from paddlenlp.transformers import BertConfig, RobertaConfig
+        from retriever import EmbeddingModel, M3Model, RetroMAEForPretraining
 
         paddle.set_default_dtype(dtype)
-        model = (RetroMAEForPretraining if self.retromae else EmbeddingModel)(BertConfig(**{key: self.config[key] for key in KEYS}))
+        settings = {key: self.config[key] for key in KEYS}
+        if self.m3:
+            model = M3Model(RobertaConfig(**settings, cls_token_id=0))
+        else:
+            model = (RetroMAEForPretraining if self.retromae else EmbeddingModel)(BertConfig(**settings))
         assign(model, self.convert(self.weights()), without=("bert.pooler.",) if self.retromae else ())
         model.eval()
         return model

@@ -217,15 +217,15 @@ class Run:
 
         What the checkpoint lacks starts from random weights: the decoder, and for MiniLM the head too.
         """
-        from paddlenlp.trainer import Trainer, TrainingArguments
-        from retriever import EmbeddingModel, RetroMAECollator, RetroMAEForPretraining
-        from retriever.data import TextDataset
+        from paddlenlp.trainer import TrainingArguments
+        from retriever import EmbeddingModel, RetroMAECollator, RetroMAEForPretraining, RetroMAETrainer
+        from retriever.tokens import TextDataset
 
         paddle.seed(74)
         model = RetroMAEForPretraining.from_pretrained(self.folder)
         paddle.jit.to_static(model, input_spec=model.input_spec(), full_graph=True)  # twice as fast on a CPU
         budget = self.budget
-        trainer = Trainer(
+        trainer = RetroMAETrainer(
             model=model,
             args=self.arguments(
                 name, TrainingArguments, budget["retromae_steps"], budget["retromae_batch"], RATES[self.args.encoder][1]

@@ -55,9 +55,9 @@ class Benefit(Run):
 
     def pretrain(self, arm, steps):
         """The folder of the pre-trained encoder."""
-        from paddlenlp.trainer import Trainer, TrainingArguments
-        from retriever import RetroMAECollator, RetroMAEForPretraining
-        from retriever.data import TextDataset
+        from paddlenlp.trainer import TrainingArguments
+        from retriever import RetroMAECollator, RetroMAEForPretraining, RetroMAETrainer
+        from retriever.tokens import TextDataset
 
         if arm == "none":
             return self.folder
@@ -69,13 +69,13 @@ class Benefit(Run):
         class MaskedLanguageModel(RetroMAEForPretraining):
             def forward(self, input_ids, attention_mask, labels, decoder_input_ids, decoder_attention_mask, decoder_labels):
                 loss = self.lm_loss(self.bert(input_ids, attention_mask=attention_mask)[0], labels)
-                return loss, loss
+                return loss, loss, 0.0 * loss
 
         paddle.seed(self.args.seed)
         kind = MaskedLanguageModel if arm == "mlm" else RetroMAEForPretraining
         model = kind.from_pretrained(self.folder)
         paddle.jit.to_static(model, input_spec=model.input_spec(), full_graph=True)  # twice as fast on a CPU
-        trainer = Trainer(
+        trainer = RetroMAETrainer(
             model=model,
             args=self.arguments(name, TrainingArguments, steps, self.budget["retromae_batch"], self.args.pretrain_rate),
             data_collator=RetroMAECollator(self.tokenizer, max_length=PASSAGE, seed=self.args.seed),

@@ -24,6 +24,7 @@ from unittest import mock
 
 import numpy as np
 import paddle
+from paddlenlp.trainer import TrainingArguments
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
@@ -33,17 +34,22 @@ from retriever import (  # noqa: E402
     EmbeddingModel,
     EmbeddingTrainer,
     InferenceEncoder,
+    RetroMAECollator,
     RetroMAEForPretraining,
+    RetroMAETrainer,
+    contrastive_loss,
 )
-from retriever.data import GroupCollator, GroupDataset, read_jsonl, write_jsonl  # noqa: E402
-from retriever.trainer import EmbeddingTrainingArguments  # noqa: E402
+from retriever.data import GroupCollator, GroupDataset  # noqa: E402
+from retriever.jsonl import read_jsonl, write_jsonl  # noqa: E402
+from retriever.tokens import TextDataset  # noqa: E402
+from retriever.trainer import EmbeddingTrainingArguments, check_device, cut  # noqa: E402
 
 
 class TrainingTest(FolderTest):
     def group_batch(self, group=3, count=6):
         rows = [{"query": text, "pos": [TEXTS[i - 1]], "neg": TEXTS[:2]} for i, text in enumerate(TEXTS[:count])]
         dataset = GroupDataset(rows, group_size=group)
-        return GroupCollator(self.tokenizer, 8, 12)([dataset[i] for i in range(count)])
+        return GroupCollator(self.tokenizer, 8, 12, keys=True)([dataset[i] for i in range(count)])
 
     def trainer(self, model, **kwargs):
         arguments = EmbeddingTrainingArguments(output_dir=os.path.join(self.folder, "out"), device="cpu", **kwargs)
@@ -98,6 +104,48 @@ class TestTrainer(TrainingTest):
         for name in want:
             np.testing.assert_allclose(got[name] * 2, want[name], rtol=1e-3, atol=1e-4)
 
+    def test_matryoshka(self):
+        model = EmbeddingModel(make_config())
+        loss, _ = self.gradients(model, 0, matryoshka_dims=[16, 4])
+        batch = {name: paddle.to_tensor(value) for name, value in self.group_batch().items()}
+        queries = model(batch["query_input_ids"], batch["query_attention_mask"])
+        passages = model(batch["passage_input_ids"], batch["passage_attention_mask"])
+        parts = [float(contrastive_loss(cut(queries, dim), cut(passages, dim))[0]) for dim in (16, 4)]
+        self.assertAlmostEqual(loss, sum(parts) / 2, places=4)
+        np.testing.assert_allclose((cut(queries, 4) ** 2).sum(-1), 1, rtol=1e-5)
+        for chunk in (0, 2):  # the gradient cache gives the same
+            cached, _ = self.gradients(model, chunk, matryoshka_dims=[16, 4])
+            self.assertAlmostEqual(cached, loss, places=4)
+        with self.assertRaisesRegex(ValueError, "a vector has 16 numbers"):
+            self.trainer(model, matryoshka_dims=[17])
+
+    def test_false_negatives_and_the_switch_of_a_data_set(self):
+        model = EmbeddingModel(make_config())
+        rows = [{"query": text, "pos": TEXTS[:2], "neg": TEXTS[2:4]} for text in TEXTS[:4]]
+        plain, _ = self.loss_of(model, rows)
+        filtered, _ = self.loss_of(model, rows, filter_false_negatives=True)
+        own, scores = self.loss_of(model, rows, in_batch=False)
+        self.assertLess(filtered, plain)
+        self.assertEqual(scores, [4, 2])
+        self.assertLess(own, filtered)
+
+    def loss_of(self, model, rows, in_batch=True, **options):
+        dataset = GroupDataset(rows, 2)
+        dataset.in_batch = [in_batch]
+        trainer = self.trainer(model, **options)
+        batch = GroupCollator(self.tokenizer, 8, 12, keys=True)([dataset[i] for i in range(len(rows))])
+        model.eval()
+        with mock.patch("retriever.trainer.contrastive_loss", wraps=contrastive_loss) as spy:
+            loss = trainer.compute_loss(model, {name: paddle.to_tensor(value) for name, value in batch.items()})
+        flag = spy.call_args.kwargs["in_batch_negatives"]
+        return float(loss), [len(rows), 2] if not flag else [len(rows), 2 * len(rows)]
+
+    def test_half_precision_on_a_cpu_is_told_at_once(self):
+        with mock.patch.object(paddle, "get_device", return_value="cpu"):
+            with self.assertRaisesRegex(ValueError, "--fp16 needs a GPU"):
+                check_device(mock.Mock(fp16=True))
+            check_device(mock.Mock(fp16=False))
+
     def test_pooler_is_left_alone(self):
         model = EmbeddingModel(make_config())
         _, got = self.gradients(model, 0)
@@ -146,6 +194,66 @@ class TestTrainer(TrainingTest):
         return printed.getvalue()
 
 
+class TestWholeRuns(TrainingTest):
+    """Trainers from begin to end: the same losses for any number of data workers, and after a resume in the middle of an epoch."""
+
+    def losses(self, kind, name, **options):
+        paddle.seed(5)
+        model = (EmbeddingModel if kind == "embedding" else RetroMAEForPretraining)(make_config())
+        folder = os.path.join(self.folder, kind + name)
+        kinds = {
+            "embedding": (EmbeddingTrainer, EmbeddingTrainingArguments),
+            "retromae": (RetroMAETrainer, TrainingArguments),
+        }
+        trainer, arguments = kinds[kind]
+        if kind == "embedding":
+            rows = [
+                {"query": t, "pos": [t + " red", t + " blue"], "neg": TEXTS[:i] + TEXTS[i + 1 :]}
+                for i, t in enumerate(TEXTS)
+            ]
+            data, collator = GroupDataset(rows, 3), GroupCollator(self.tokenizer, 8, 12)
+        else:
+            data, collator = TextDataset(TEXTS, self.tokenizer, 16), RetroMAECollator(self.tokenizer)
+        resume = options.pop("resume", None)
+        common = dict(
+            device="cpu", per_device_train_batch_size=2, max_steps=8, save_steps=4, logging_steps=1, disable_tqdm=True
+        )
+        run = trainer(
+            model=model,
+            args=arguments(
+                output_dir=folder, learning_rate=1e-2, lr_scheduler_type="constant", **dict(common, **options)
+            ),
+            data_collator=collator,
+            train_dataset=data,
+            tokenizer=self.tokenizer,
+        )
+        run.train(resume_from_checkpoint=os.path.join(folder, resume) if resume else None)
+        return [
+            {k: v for k, v in entry.items() if "loss" in k and k != "train_loss"}
+            for entry in run.state.log_history
+            if "loss" in entry
+        ]
+
+    def check(self, kind):
+        want = self.losses(kind, "a")
+        self.assertEqual(len(want), 8)
+        self.assertEqual(self.losses(kind, "b", dataloader_num_workers=2), want)
+        self.losses(kind, "c", max_steps=4)
+        resumed = self.losses(kind, "c", resume="checkpoint-4")  # an epoch has three steps
+        self.assertEqual(len(resumed), 8)
+        for got, other in zip(resumed, want):
+            for name in other:
+                self.assertAlmostEqual(got[name], other[name], places=5)
+        return want
+
+    def test_embedding(self):
+        self.check("embedding")
+
+    def test_retromae(self):
+        for entry in self.check("retromae"):
+            self.assertAlmostEqual(entry["loss"], entry["encoder_loss"] + entry["decoder_loss"], places=4)
+
+
 WORKER = """
 import sys
 sys.path.insert(0, {folder!r})
@@ -155,7 +263,8 @@ from retriever.trainer import EmbeddingTrainingArguments
 batch = np.load({batch!r})
 for chunk in map(int, sys.argv[1:]):
     args = EmbeddingTrainingArguments(output_dir={out!r}, device="cpu", cross_device_negatives=True,
-                                      gradient_cache_chunk=chunk)
+                                      gradient_cache_chunk=chunk, filter_false_negatives=True,
+                                      matryoshka_dims=[16, 8])
     world, rank = dist.get_world_size(), dist.get_rank()
     model = EmbeddingModel.from_pretrained({model!r})
     trainer = EmbeddingTrainer(model=model, args=args)
@@ -163,7 +272,7 @@ for chunk in map(int, sys.argv[1:]):
     optimizer = paddle.optimizer.SGD(0.05, parameters=[p for p in model.parameters() if not p.stop_gradient])
     losses = []
     for _ in range(3):
-        part = {{k: paddle.to_tensor(np.split(batch[k], world)[rank]) for k in batch.files}}
+        part = {{k: paddle.to_tensor(np.split(batch[k], world)[rank]) for k in batch.files if k != "in_batch"}}
         losses.append(float(trainer.training_step(wrapped, part)))
         optimizer.step()
         optimizer.clear_grad()

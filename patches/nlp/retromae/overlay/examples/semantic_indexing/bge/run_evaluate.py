@@ -15,14 +15,15 @@
 
     python run_evaluate.py --model_name_or_path output/finetune --corpus_file corpus.jsonl --query_file queries.jsonl
 
-corpus.jsonl holds `id` and `text`; queries.jsonl holds `id`, `text` and `relevant` ({passage id: grade} or a list of ids).
+corpus.jsonl holds `id` and `text`; queries.jsonl holds `id`, `text` and `relevant` ({passage id: grade} or a list of ids),
+and perhaps `prompt`, in place of the query instruction.
 """
 
 import argparse
 import json
 
-from retriever.data import read_jsonl
 from retriever.index import FlatIndex
+from retriever.jsonl import read_jsonl
 from retriever.metrics import retrieval_metrics
 from run_mine import add_embedder_arguments, build_embedder
 
@@ -35,13 +36,24 @@ def evaluate(embedder, corpus, queries, backend="auto", depth=100):
         corpus (list[dict]): `id` and `text`.
         queries (list[dict]): `id`, `text` and `relevant`.
     """
+    names = [str(row["id"]) for row in corpus]
+    known = set(names)
+    if len(known) < len(names):
+        raise ValueError("%d ids of the corpus stand there more than once" % (len(names) - len(known)))
     index = FlatIndex(embedder.passages([row["text"] for row in corpus]), backend)
-    _, found = index.search(embedder.queries([row["text"] for row in queries]), depth)
+    vectors = embedder.queries([row["text"] for row in queries], [row.get("prompt") for row in queries])
+    _, found = index.search(vectors, depth)
     ranking, relevant = {}, {}
     for row, numbers in zip(queries, found):
-        ranking[row["id"]] = [corpus[number]["id"] for number in numbers]
+        if str(row["id"]) in ranking:
+            raise ValueError("query %s is there twice" % row["id"])
+        ranking[str(row["id"])] = [names[number] for number in numbers]
         grades = row["relevant"]
-        relevant[row["id"]] = grades if isinstance(grades, dict) else {passage: 1 for passage in grades}
+        grades = grades if isinstance(grades, dict) else {passage: 1 for passage in grades}
+        unknown = [passage for passage in grades if str(passage) not in known]
+        if unknown:
+            raise ValueError("query %s: passage %s is not in the corpus" % (row["id"], unknown[0]))
+        relevant[str(row["id"])] = {str(passage): grade for passage, grade in grades.items()}
     return retrieval_metrics(ranking, relevant)
 
 

@@ -19,23 +19,32 @@
 """
 
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import List, Optional
 
 from paddlenlp.trainer import PdArgumentParser
 from paddlenlp.transformers import BertConfig, BertTokenizer
-from retriever.data import GroupCollator, GroupDataset, read_jsonl
+from paddlenlp.utils.log import logger
+from retriever.data import GroupCollator, GroupDataset
 from retriever.modeling import EmbeddingModel
-from retriever.trainer import EmbeddingTrainer, EmbeddingTrainingArguments
+from retriever.trainer import EmbeddingTrainer, EmbeddingTrainingArguments, check_device
 
 
 @dataclass
 class DataArguments:
     model_name_or_path: str = field(metadata={"help": "A BERT of PaddleNLP, or a folder of one of the scripts here."})
-    train_file: str = field(metadata={"help": "jsonl with query, pos and neg."})
+    train_file: List[str] = field(
+        metadata={
+            "help": "jsonl with query, pos and neg; several files are several data sets, and a batch holds rows of one. A file with "
+            "no_in_batch_neg in its path has no in-batch negatives."
+        }
+    )
     group_size: int = field(default=8, metadata={"help": "Passages a query: one positive, the others negatives."})
     query_max_length: int = field(default=64, metadata={"help": "Tokens a query, with the special ones."})
     passage_max_length: int = field(default=512, metadata={"help": "Tokens a passage, with the special ones."})
-    query_instruction: str = field(default="", metadata={"help": "Put before each query."})
+    query_instruction: str = field(
+        default="", metadata={"help": "Put before each query that has no prompt in its row."}
+    )
+    query_instruction_format: str = field(default="{}{}", metadata={"help": "How instruction and query are joined."})
     passage_instruction: str = field(default="", metadata={"help": "Put before each passage."})
     pooling: Optional[str] = field(
         default=None, metadata={"help": "cls or mean. Default: the checkpoint's, else cls."}
@@ -44,25 +53,40 @@ class DataArguments:
 
 def main():
     data, training = PdArgumentParser((DataArguments, EmbeddingTrainingArguments)).parse_args_into_dataclasses()
+    check_device(training)
     tokenizer = BertTokenizer.from_pretrained(data.model_name_or_path)
     config = BertConfig.from_pretrained(data.model_name_or_path)
+    for name in ("query_max_length", "passage_max_length"):
+        if getattr(data, name) > config.max_position_embeddings:
+            raise ValueError(
+                "%s is %d; the model has %d positions" % (name, getattr(data, name), config.max_position_embeddings)
+            )
     if data.pooling:
         config.embedding_pooling = data.pooling
     model = EmbeddingModel.from_pretrained(data.model_name_or_path, config=config)
     dataset = GroupDataset(
-        read_jsonl(data.train_file, ("query", "pos")),
+        data.train_file,
         data.group_size,
         data.query_instruction,
         data.passage_instruction,
-        seed=training.seed + 1000 * training.process_index,
+        data.query_instruction_format,
+        training.seed,
+        need_scores=training.distillation is not None,
     )
+    for path, (start, end), in_batch in zip(data.train_file, dataset.groups, dataset.in_batch):
+        logger.info("%s: %d rows, in-batch negatives %s" % (path, end - start, "on" if in_batch else "off"))
     trainer = EmbeddingTrainer(
         model=model,
         args=training,
-        data_collator=GroupCollator(tokenizer, data.query_max_length, data.passage_max_length),
+        data_collator=GroupCollator(
+            tokenizer, data.query_max_length, data.passage_max_length, keys=training.filter_false_negatives
+        ),
         train_dataset=dataset,
         tokenizer=tokenizer,
     )
+    dropped = trainer.get_train_dataloader().batch_sampler.dropped
+    if dropped:
+        logger.warning("%d rows do not fill a batch, and are left out of each epoch" % dropped)
     trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
     trainer.save_model()
 

@@ -20,15 +20,18 @@
 import argparse
 
 from paddlenlp.transformers import BertTokenizer
-from retriever.data import read_jsonl, write_jsonl
 from retriever.embedder import DygraphEncoder, Embedder
 from retriever.index import FlatIndex, mine_hard_negatives
+from retriever.jsonl import read_jsonl, write_jsonl
 from retriever.modeling import EmbeddingModel
 
 
 def add_embedder_arguments(parser):
     parser.add_argument("--model_name_or_path", required=True)
-    parser.add_argument("--max_length", type=int, default=512)
+    parser.add_argument(
+        "--max_length", type=int, default=512, help="Tokens a text; the end of a longer one is cut off."
+    )
+    parser.add_argument("--size", type=int, help="Numbers of a vector, of a model trained with Matryoshka dimensions.")
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--query_instruction", default="")
     parser.add_argument("--passage_instruction", default="")
@@ -43,6 +46,7 @@ def build_embedder(args):
         batch_size=args.batch_size,
         query_instruction=args.query_instruction,
         passage_instruction=args.passage_instruction,
+        size=args.size,
     )
 
 
@@ -71,10 +75,12 @@ def main():
     passages = list(dict.fromkeys(passages))
     embedder = build_embedder(args)
     index = FlatIndex(embedder.passages(passages), args.backend)
-    queries = embedder.queries([row["query"] for row in rows])
+    queries = embedder.queries([row["query"] for row in rows], [row.get("prompt") for row in rows])
     mined = mine_hard_negatives(
         rows, queries, passages, index, args.first, args.last, args.count, args.max_relative_score, args.seed
     )
+    if not any(row["neg"] for row in mined):
+        raise ValueError("no query has a negative left; give other ranks or a higher max_relative_score")
     write_jsonl(args.output_file, mined)
     short = sum(len(row["neg"]) < args.count for row in mined)
     print("%d queries, %d passages, %s; %d queries with fewer than %d negatives" % (

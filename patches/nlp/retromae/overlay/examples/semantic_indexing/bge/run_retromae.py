@@ -18,14 +18,18 @@
         --num_train_epochs 8 --warmup_ratio 0.1 --max_length 512 --fp16
 """
 
+import os
 from dataclasses import dataclass, field
+from typing import Optional
 
 import paddle
-from paddlenlp.trainer import PdArgumentParser, Trainer, TrainingArguments
+from paddlenlp.trainer import PdArgumentParser, TrainingArguments
 from paddlenlp.transformers import BertTokenizer
-from retriever.data import TextDataset, read_jsonl
+from paddlenlp.utils.log import logger
 from retriever.masking import RetroMAECollator
 from retriever.retromae import RetroMAEForPretraining
+from retriever.tokens import TokenFile
+from retriever.trainer import RetroMAETrainer, check_device
 
 
 @dataclass
@@ -35,27 +39,35 @@ class DataArguments:
     max_length: int = field(default=512, metadata={"help": "Tokens a text, with the special ones."})
     encoder_mask_ratio: float = field(default=0.3, metadata={"help": "Share of tokens hidden from the encoder."})
     decoder_mask_ratio: float = field(default=0.5, metadata={"help": "Share hidden from each row of the decoder."})
+    token_folder: Optional[str] = field(
+        default=None, metadata={"help": "Where the token ids of the file are kept. Default: beside it."}
+    )
+    token_processes: int = field(
+        default=min(8, os.cpu_count() or 1), metadata={"help": "Processes that make them, once."}
+    )
     to_static: bool = field(default=False, metadata={"help": "Compile the model to a static graph."})
 
 
 def main():
     data, training = PdArgumentParser((DataArguments, TrainingArguments)).parse_args_into_dataclasses()
+    check_device(training)
     tokenizer = BertTokenizer.from_pretrained(data.model_name_or_path)
+    collator = RetroMAECollator(
+        tokenizer, data.encoder_mask_ratio, data.decoder_mask_ratio, max_length=data.max_length, seed=training.seed
+    )
+    dataset = TokenFile(data.train_file, tokenizer, data.max_length, data.token_folder, data.token_processes)
+    logger.info(
+        "%d texts in %s, %d left out with fewer than two tokens" % (len(dataset), dataset.folder, dataset.short)
+    )
     model = RetroMAEForPretraining.from_pretrained(data.model_name_or_path)
+    if data.max_length > model.config.max_position_embeddings:
+        raise ValueError(
+            "max_length is %d; the model has %d positions" % (data.max_length, model.config.max_position_embeddings)
+        )
     if data.to_static:
         paddle.jit.to_static(model, input_spec=model.input_spec(), full_graph=True)
-    texts = [row["text"] for row in read_jsonl(data.train_file, ("text",))]
-    # Processes must not draw the same masks.
-    seed = training.seed + 1000 * training.process_index
-    collator = RetroMAECollator(
-        tokenizer, data.encoder_mask_ratio, data.decoder_mask_ratio, max_length=data.max_length, seed=seed
-    )
-    trainer = Trainer(
-        model=model,
-        args=training,
-        data_collator=collator,
-        train_dataset=TextDataset(texts, tokenizer, data.max_length),
-        tokenizer=tokenizer,
+    trainer = RetroMAETrainer(
+        model=model, args=training, data_collator=collator, train_dataset=dataset, tokenizer=tokenizer
     )
     trainer.train(resume_from_checkpoint=training.resume_from_checkpoint)
     trainer.save_model()

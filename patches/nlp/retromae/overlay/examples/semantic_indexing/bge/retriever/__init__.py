@@ -17,8 +17,10 @@ from .convert import convert_to_hf, convert_to_paddle
 from .embedder import DygraphEncoder, Embedder, InferenceEncoder
 from .index import FlatIndex, mine_hard_negatives
 from .losses import contrastive_loss, gather_with_grad
-from .masking import RetroMAECollator, whole_word_mask
+from .m3 import M3Embedder, M3Model, convert_m3, m3_loss, m3_scores
+from .masking import RetroMAECollator
 from .metrics import retrieval_metrics
 from .modeling import EmbeddingModel
 from .retromae import RetroMAEForPretraining
-from .trainer import EmbeddingTrainer
+from .trainer import EmbeddingTrainer, RetroMAETrainer
+from .xlmr_tokenizer import XLMRobertaTokenizer

@@ -24,8 +24,12 @@ import shutil
 import numpy as np
 import paddle
 from paddlenlp.transformers import BertConfig
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
+from .modeling import EmbeddingModel
+from .retromae import RetroMAEForPretraining
+
+DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
 WORD = "bert.embeddings.word_embeddings.weight"
 EMBEDDINGS = ("word_embeddings.weight", "position_embeddings.weight", "token_type_embeddings.weight")
 # Copies that a checkpoint of transformers or FlagEmbedding may hold: name -> the name it must equal.
@@ -38,6 +42,10 @@ COPIES.update(
     {"decoder_embeddings.LayerNorm." + end: "lm.bert.embeddings.LayerNorm." + end for end in ("weight", "bias")}
 )
 BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
+KEYS = (
+    "vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size hidden_act hidden_dropout_prob "
+    "attention_probs_dropout_prob max_position_embeddings type_vocab_size initializer_range layer_norm_eps pad_token_id"
+).split()
 TOKENIZER_FILES = ("vocab.txt", "tokenizer_config.json", "special_tokens_map.json")
 
 
@@ -137,6 +145,11 @@ def state_to_paddle(state, retromae=False, drop=(), missing_ok=()):
     """
     state = _clean({name: value for name, value in state.items() if not name.startswith(tuple(drop))}, retromae)
     table = name_table(_layers_of(state, ("lm.bert." if retromae else "") + "encoder.layer."), retromae)
+    return transposed_state(state, table, missing_ok)
+
+
+def transposed_state(state, table, missing_ok=()):
+    """The tensors of a table that is used up, under their names here."""
     known = {theirs for theirs, _, _ in table}
     unknown = sorted(set(state) - known)
     missing = sorted(name for name in known - set(state) if not name.startswith(tuple(missing_ok)))
@@ -180,17 +193,72 @@ def state_to_hf(state, retromae=False):
     return result
 
 
-def read_state(folder):
-    """The tensors of a folder of Hugging Face: model.safetensors, or pytorch_model.bin (read without PyTorch)."""
-    path = os.path.join(folder, "model.safetensors")
-    if os.path.isfile(path):
-        return load_file(path)
-    path = os.path.join(folder, "pytorch_model.bin")
-    if os.path.isfile(path):
-        from paddlenlp.utils.serialization import load_torch
+def _numbers(name, kind, data, shape):
+    """A tensor of a safetensors file as numpy holds it; bfloat16, which it does not know, as float32."""
+    if kind == "BF16":
+        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4").reshape(shape)
+    if kind not in DTYPES:
+        raise ConversionError("%s is of type %s, which is not known here" % (name, kind))
+    return np.frombuffer(data, DTYPES[kind]).reshape(shape)
 
-        return {name: np.asarray(value) for name, value in load_torch(path).items()}
-    raise FileNotFoundError("neither model.safetensors nor pytorch_model.bin in %s" % folder)
+
+def read_safetensors(path):
+    """The tensors of a file, whatever their type."""
+    with open(path, "rb") as stream:
+        head = stream.read(8)
+        try:
+            table = json.loads(stream.read(int.from_bytes(head, "little")))
+        except ValueError as error:
+            raise ConversionError("%s is not a whole safetensors file (%s)" % (path, error))
+        start, state = stream.tell(), {}
+        for name, entry in table.items():
+            if name == "__metadata__":
+                continue
+            first, last = entry["data_offsets"]
+            stream.seek(start + first)
+            data = stream.read(last - first)
+            if len(data) != last - first:
+                raise ConversionError("%s ends within %s; it is not whole" % (path, name))
+            state[name] = _numbers(name, entry["dtype"], data, entry["shape"])
+    return state
+
+
+def _read_torch(path):
+    from paddlenlp.utils.serialization import load_torch
+
+    state = {}
+    for name, value in load_torch(path).items():
+        value = np.asarray(value)
+        # bfloat16 comes as its bits
+        state[name] = (value.astype("<u4") << 16).view("<f4") if value.dtype == np.uint16 else value
+    return state
+
+
+def read_state(folder):
+    """The tensors of a folder of Hugging Face, in float32: safetensors or PyTorch's format (read without it), in one file or in shards.
+
+    Raises:
+        FileNotFoundError, ConversionError: there is no such file, a shard is missing, a file is not whole.
+    """
+    for name, read in (("model.safetensors", read_safetensors), ("pytorch_model.bin", _read_torch)):
+        path, index = os.path.join(folder, name), os.path.join(folder, name + ".index.json")
+        if os.path.isfile(path):
+            state = read(path)
+        elif os.path.isfile(index):
+            with open(index, encoding="utf-8") as stream:
+                places = json.load(stream)["weight_map"]
+            state = {}
+            for shard in sorted(set(places.values())):
+                if not os.path.isfile(os.path.join(folder, shard)):
+                    raise FileNotFoundError("%s names the shard %s, which is not there" % (index, shard))
+                state.update(read(os.path.join(folder, shard)))
+            if set(state) != set(places):
+                raise ConversionError("%s and its shards do not hold the same tensors" % index)
+        else:
+            continue
+        kept = {name: np.asarray(value) for name, value in state.items()}
+        return {n: v.astype("float32") if v.dtype.kind == "f" else v for n, v in kept.items()}
+    raise FileNotFoundError("neither model.safetensors nor pytorch_model.bin (or their index) in %s" % folder)
 
 
 def _pooling_of(folder):
@@ -201,14 +269,19 @@ def _pooling_of(folder):
     with open(path, encoding="utf-8") as stream:
         asked = json.load(stream)
     modes = sorted(key for key, value in asked.items() if key.startswith("pooling_mode") and value is True)
-    names = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
+    modes += [asked["pooling_mode"]] if isinstance(asked.get("pooling_mode"), str) and not modes else []
+    names = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean", "cls": "cls", "mean": "mean"}
     if len(modes) != 1 or modes[0] not in names:
         raise ConversionError("%s asks for %s; cls or mean is known here" % (path, ", ".join(modes) or "nothing"))
     modules = os.path.join(folder, "modules.json")
     normalize = True
     if os.path.isfile(modules):
         with open(modules, encoding="utf-8") as stream:
-            normalize = any(module["type"].endswith(".Normalize") for module in json.load(stream))
+            kinds = [module["type"].rpartition(".")[2] for module in json.load(stream)]
+        if not set(kinds) <= {"Transformer", "Pooling", "Normalize"}:
+            raise ConversionError("%s has the modules %s; no other than these are known here: Transformer, Pooling, Normalize"
+                                  % (modules, ", ".join(kinds)))  # fmt: skip
+        normalize = "Normalize" in kinds
     return names[modes[0]], normalize
 
 
@@ -231,26 +304,58 @@ def convert_to_paddle(source, target, pooling=None, retromae=False, drop=(), mis
         if settings.get(key, only) != only:
             raise ConversionError("%s is %r; only %r is known here" % (key, settings[key], only))
     state = state_to_paddle(read_state(source), retromae, drop, missing_ok)
+    layers = _layers_of(state, "bert.encoder.layers.")
+    if settings.get("num_hidden_layers") != layers:
+        raise ConversionError(
+            "config.json says num_hidden_layers %s, the file holds %d layers"
+            % (settings.get("num_hidden_layers"), layers)
+        )
     found, normalize = _pooling_of(source)
-    keys = (
-        "vocab_size hidden_size num_hidden_layers num_attention_heads intermediate_size hidden_act hidden_dropout_prob "
-        "attention_probs_dropout_prob max_position_embeddings type_vocab_size initializer_range layer_norm_eps pad_token_id"
-    )
-    config = BertConfig(**{key: settings[key] for key in keys.split() if key in settings})
+    config = BertConfig(**{key: settings[key] for key in KEYS if key in settings})
     config.architectures = ["RetroMAEForPretraining" if retromae else "EmbeddingModel"]
     config.embedding_pooling, config.embedding_normalize = pooling or found, normalize
+    model = (RetroMAEForPretraining if retromae else EmbeddingModel)(config)
+    shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
+    for name, value in state.items():
+        if list(value.shape) != shapes[name]:
+            raise ConversionError("%s has the shape %s, config.json says %s" % (name, list(value.shape), shapes[name]))
     os.makedirs(target, exist_ok=True)
+    _copy_tokenizer(source, target, config.vocab_size, retromae)
     config.save_pretrained(target)
     tensors = {name: paddle.to_tensor(value) for name, value in state.items()}
     paddle.save(tensors, os.path.join(target, "model_state.pdparams"))
-    for name in TOKENIZER_FILES:
-        if os.path.isfile(os.path.join(source, name)):
-            shutil.copyfile(os.path.join(source, name), os.path.join(target, name))
     return target
 
 
+def _copy_tokenizer(source, target, size, retromae):
+    """The vocabulary and the settings of the tokenizer; a folder that has tokenizer.json alone gets a vocab.txt of it."""
+    for name in TOKENIZER_FILES:
+        if os.path.isfile(os.path.join(source, name)):
+            shutil.copyfile(os.path.join(source, name), os.path.join(target, name))
+    path, whole = os.path.join(target, "vocab.txt"), os.path.join(source, "tokenizer.json")
+    if not os.path.isfile(path) and os.path.isfile(whole):
+        with open(whole, encoding="utf-8") as stream:
+            places = json.load(stream)["model"]["vocab"]
+        if not isinstance(places, dict) or sorted(places.values()) != list(range(len(places))):
+            raise ConversionError("%s holds no vocabulary of BERT" % whole)
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write("".join(token + "\n" for token in sorted(places, key=places.get)))
+    if not os.path.isfile(path):
+        return  # a folder of weights alone
+    with open(path, encoding="utf-8") as stream:
+        tokens = stream.read().split("\n")
+    tokens = tokens[:-1] if tokens[-1] == "" else tokens
+    if len(tokens) > size:
+        raise ConversionError("vocab.txt has %d tokens, config.json says vocab_size %d" % (len(tokens), size))
+    needed = ("[CLS]", "[SEP]", "[PAD]", "[UNK]") + (("[MASK]",) if retromae else ())
+    missing = [token for token in needed if token not in tokens]
+    if missing:
+        raise ConversionError("vocab.txt lacks %s" % ", ".join(missing))
+
+
 def convert_to_hf(source, target, retromae=False):
-    """A folder of PaddleNLP to one that `transformers.BertModel` reads (for RetroMAE: the tensors of FlagEmbedding's model).
+    """A folder of PaddleNLP to one of Hugging Face: what `transformers.BertModel` reads, with the files by which sentence-transformers
+    knows pooling and normalisation; for RetroMAE the tensors of FlagEmbedding's model.
 
     Args:
         source, target (str): folders.
@@ -258,18 +363,66 @@ def convert_to_hf(source, target, retromae=False):
 
     Returns:
         str: target.
+
+    Raises:
+        ConversionError: for tensors that are unknown or missing, or layers that do not fit config.json.
     """
     with open(os.path.join(source, "config.json"), encoding="utf-8") as stream:
         settings = json.load(stream)
-    state = paddle.load(os.path.join(source, "model_state.pdparams"), return_numpy=True)
+    path = os.path.join(source, "model_state.pdparams")
+    if not os.path.isfile(path):
+        raise FileNotFoundError("no model_state.pdparams in %s; a checkpoint in one file is needed" % source)
+    state = {name: _float32(value) for name, value in paddle.load(path).items()}
+    layers = _layers_of(state, "bert.encoder.layers.")
+    if settings.get("num_hidden_layers", 12) != layers:
+        raise ConversionError(
+            "config.json says num_hidden_layers %s, the file holds %d layers"
+            % (settings.get("num_hidden_layers"), layers)
+        )
     os.makedirs(target, exist_ok=True)
     save_file(state_to_hf(state, retromae), os.path.join(target, "model.safetensors"), metadata={"format": "pt"})
+    pooling = settings.pop("embedding_pooling", None) or "cls"
+    normalize = settings.pop("embedding_normalize", None) is not False
+    settings = dict(BertConfig(**settings).to_dict(), **settings)
+    settings = {key: settings[key] for key in KEYS if key in settings}
     settings.update(model_type="bert", architectures=["BertModel"], position_embedding_type="absolute")
-    for key in ("paddlenlp_version", "dtype", "pool_act", "fuse"):
-        settings.pop(key, None)
-    with open(os.path.join(target, "config.json"), "w", encoding="utf-8") as stream:
-        json.dump(settings, stream, indent=2, sort_keys=True)
-    for name in TOKENIZER_FILES:
-        if os.path.isfile(os.path.join(source, name)):
-            shutil.copyfile(os.path.join(source, name), os.path.join(target, name))
+    settings["torch_dtype"] = "float32"
+    _write(target, "config.json", settings)
+    if not retromae:
+        _write_modules(target, settings, pooling, normalize)
+    _copy_tokenizer(source, target, settings["vocab_size"], retromae)
     return target
+
+
+def _float32(value):
+    """A tensor of any float type in numpy."""
+    if isinstance(value, paddle.Tensor):
+        return value.astype("float32").numpy() if value.is_floating_point() else value.numpy()
+    return np.asarray(value)
+
+
+def _write(folder, name, content):
+    path = os.path.join(folder, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as stream:
+        json.dump(content, stream, indent=2, sort_keys=isinstance(content, dict))
+
+
+def _write_modules(folder, settings, pooling, normalize):
+    """The files of sentence-transformers."""
+    kinds = [("", "Transformer"), ("1_Pooling", "Pooling")] + ([("2_Normalize", "Normalize")] if normalize else [])
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": "sentence_transformers.models." + kind}
+        for i, (path, kind) in enumerate(kinds)
+    ]
+    _write(folder, "modules.json", modules)
+    modes = {"pooling_mode_cls_token": pooling == "cls", "pooling_mode_mean_tokens": pooling == "mean"}
+    modes.update({"pooling_mode_" + name: False for name in ("max_tokens", "mean_sqrt_len_tokens")})
+    _write(folder, "1_Pooling/config.json", dict(modes, word_embedding_dimension=settings["hidden_size"]))
+    if normalize:
+        os.makedirs(os.path.join(folder, "2_Normalize"), exist_ok=True)  # it has no settings
+    _write(
+        folder,
+        "sentence_bert_config.json",
+        {"max_seq_length": settings["max_position_embeddings"], "do_lower_case": False},
+    )

@@ -20,6 +20,7 @@ import numpy as np
 import paddle
 
 from .data import pad_ids
+from .tokens import TextEncoder
 
 # Paddle Inference keeps kernels and buffers of every length that it meets: few lengths, less memory.
 LENGTH_STEP = 8
@@ -30,6 +31,7 @@ class DygraphEncoder:
 
     def __init__(self, model):
         self.model = model
+        self.positions = model.config.max_position_embeddings
 
     def __call__(self, ids, mask):
         """[batch, length] int64 twice -> [batch, size] float32."""
@@ -72,6 +74,11 @@ class InferenceEncoder:
             elif hasattr(config, "disable_mkldnn"):
                 config.disable_mkldnn()
         self.predictor = paddle.inference.create_predictor(config)
+        self.positions = None
+        about = os.path.join(folder, "embedding.json")
+        if os.path.isfile(about):
+            with open(about, encoding="utf-8") as stream:
+                self.positions = json.load(stream).get("positions")
 
     def __call__(self, ids, mask):
         """[batch, length] int64 twice -> [batch, size] float32."""
@@ -87,32 +94,59 @@ class Embedder:
     Args:
         encoder: `DygraphEncoder` or `InferenceEncoder`.
         tokenizer (PretrainedTokenizer)
-        max_length (int): tokens a text, with the special ones. Default: 512.
+        max_length (int): tokens a text, with the special ones; the end of a longer text is cut off. Default: 512.
         batch_size (int)
         query_instruction, passage_instruction (str): put before the text. BGE v1.5 for English: "Represent this sentence for
             searching relevant passages: ", for Chinese: "为这个句子生成表示以用于检索相关文章：", for passages none.
+        size (int, optional): vectors are cut to so many numbers and have length one again, for a model trained with Matryoshka
+            dimensions. Default: whole vectors.
+
+    Raises:
+        ValueError: `max_length` is above the positions of the model.
     """
 
     def __init__(
-        self, encoder, tokenizer, max_length=512, batch_size=64, query_instruction="", passage_instruction=""
+        self,
+        encoder,
+        tokenizer,
+        max_length=512,
+        batch_size=64,
+        query_instruction="",
+        passage_instruction="",
+        size=None,
     ):
-        self.encoder, self.tokenizer = encoder, tokenizer
+        positions = getattr(encoder, "positions", None)
+        if positions is not None and max_length > positions:
+            raise ValueError("max_length is %d; the model has %d positions" % (max_length, positions))
+        self.encoder, self.tokenizer, self.size = encoder, tokenizer, size
+        self._ids = TextEncoder(tokenizer, max_length)
         self.max_length, self.batch_size = max_length, batch_size
         self.query_instruction, self.passage_instruction = query_instruction, passage_instruction
 
-    def queries(self, texts):
-        """[len(texts), size] float32, in the order of `texts`."""
-        return self.encode([self.query_instruction + text for text in texts])
+    def queries(self, texts, prompts=None):
+        """[len(texts), size] float32, in the order of `texts`.
+
+        Args:
+            texts (list[str])
+            prompts (list, optional): for each text what takes the place of the query instruction, None for that one.
+        """
+        texts = checked_texts(texts)
+        prompts = [None] * len(texts) if prompts is None else prompts
+        if len(prompts) != len(texts):
+            raise ValueError("%d prompts for %d texts" % (len(prompts), len(texts)))
+        return self.encode([(self.query_instruction if p is None else p) + text for p, text in zip(prompts, texts)])
 
     def passages(self, texts):
         """[len(texts), size] float32, in the order of `texts`."""
-        return self.encode([self.passage_instruction + text for text in texts])
+        return self.encode([self.passage_instruction + text for text in checked_texts(texts)])
 
     def encode(self, texts):
-        """[len(texts), size] float32, in the order of `texts`, without an instruction."""
-        if not len(texts):
-            raise ValueError("there is no text to encode")
-        rows = [self.tokenizer(text, max_length=self.max_length, truncation=True)["input_ids"] for text in texts]
+        """[len(texts), size] float32, in the order of `texts`, without an instruction.
+
+        Raises:
+            ValueError: `texts` is one text, is empty, or holds something that is no text.
+        """
+        rows = [self._ids(text) for text in checked_texts(texts)]
         order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
         vectors = None
         for start in range(0, len(order), self.batch_size):
@@ -123,7 +157,25 @@ class Embedder:
             if vectors is None:
                 vectors = np.empty([len(rows), got.shape[1]], dtype="float32")
             vectors[batch] = got
+        if self.size is not None:
+            if not 1 <= self.size <= vectors.shape[1]:
+                raise ValueError("size is %d; a vector has %d numbers" % (self.size, vectors.shape[1]))
+            vectors = vectors[:, : self.size]
+            vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         return vectors
+
+
+def checked_texts(texts):
+    """The texts as a list."""
+    if isinstance(texts, str):
+        raise ValueError("a list of texts is needed, not one text: [%r]" % texts)
+    texts = list(texts)
+    if not texts:
+        raise ValueError("there is no text to encode")
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError("text %d is %r, not a text" % (place, text))
+    return texts
 
 
 def export(model, folder):
@@ -135,7 +187,8 @@ def export(model, folder):
     paddle.jit.save(static, path)
     model.forward.rollback()
     with open(os.path.join(folder, "embedding.json"), "w", encoding="utf-8") as stream:
-        json.dump({"pooling": model.pooling, "normalize": model.normalize, "size": model.config.hidden_size}, stream)
+        about = {"pooling": model.pooling, "normalize": model.normalize, "size": model.config.hidden_size}
+        json.dump(dict(about, positions=model.config.max_position_embeddings), stream)
     if was_training:
         model.train()
     return path

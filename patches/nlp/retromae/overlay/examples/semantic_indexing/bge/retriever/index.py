@@ -33,6 +33,7 @@ class FlatIndex:
 
     Raises:
         ImportError: for "faiss" where it is not installed.
+        ValueError: a number is not finite.
     """
 
     def __init__(self, vectors, backend="auto"):
@@ -41,6 +42,10 @@ class FlatIndex:
         if backend == "faiss" and faiss is None:
             raise ImportError("faiss is not installed: pip install faiss-cpu, or use backend='numpy' (equal results)")
         self.vectors = np.ascontiguousarray(vectors, dtype="float32")
+        if not np.isfinite(self.vectors).all():
+            raise ValueError(
+                "%d vectors hold numbers that are not finite" % (~np.isfinite(self.vectors)).any(axis=1).sum()
+            )
         self.backend = "faiss" if backend != "numpy" and faiss is not None else "numpy"
         if self.backend == "faiss":
             self.index = faiss.IndexFlatIP(self.vectors.shape[1])
@@ -91,10 +96,18 @@ def mine_hard_negatives(
         seed (int)
 
     Returns:
-        list[dict]: the rows with `neg`, never a positive, never the query itself, none twice.
+        list[dict]: the rows with `neg`, never a positive, never the query itself, none twice; `neg_scores` of former negatives are
+        left out.
+
+    Raises:
+        ValueError: the ranks hold nothing, or `max_relative_score` finds no positive in the corpus.
     """
     if not 0 <= first < last:
         raise ValueError("ranks from %d to %d hold nothing" % (first, last))
+    if first >= len(passages):
+        raise ValueError(
+            "negatives from rank %d on: the corpus has %d passages; give a smaller first" % (first, len(passages))
+        )
     rng = np.random.default_rng(seed)
     scores, found = index.search(query_vectors, last)
     numbers = {text: number for number, text in enumerate(passages)}
@@ -113,5 +126,7 @@ def mine_hard_negatives(
         texts = dict.fromkeys(passages[number] for score, number in pairs if score <= limit)
         texts = [text for text in texts if text not in banned]
         picks = sorted(rng.permutation(len(texts))[:count].tolist())
-        mined.append(dict(row, neg=[texts[pick] for pick in picks]))
+        # Scores of other negatives do not belong to these.
+        kept = {key: value for key, value in row.items() if key != "neg_scores"}
+        mined.append(dict(kept, neg=[texts[pick] for pick in picks]))
     return mined

@@ -18,10 +18,18 @@ import paddle.distributed as dist
 import paddle.nn.functional as F
 
 DISTILLATIONS = (None, "kl_div", "m3_kd_loss")
+LEFT_OUT = -1e9
 
 
 def contrastive_loss(
-    queries, passages, temperature=0.02, in_batch_negatives=True, teacher_scores=None, distillation=None
+    queries,
+    passages,
+    temperature=0.02,
+    in_batch_negatives=True,
+    teacher_scores=None,
+    distillation=None,
+    excluded=None,
+    margin=None,
 ):
     """The loss of BGE (arXiv:2309.07597, section 4), with or without distillation (arXiv:2402.03216, section 3.3).
 
@@ -36,8 +44,13 @@ def contrastive_loss(
             and ours); "m3_kd_loss" (replaces the loss: each passage of the group is a target in turn, weighted by the teacher,
             among all candidates but the passages of the group before it).
 
+        excluded (Tensor, optional): [n, n * group], bool: passages of other queries that are no negatives of this one, e.g. because they
+            are its positives, too. Default: none.
+        margin (float, optional): neither are passages of other queries whose similarity is above that of the own positive by more than
+            this (arXiv:2402.16829, section 3, with the model itself for the guide). Default: no such filter.
+
     Returns:
-        tuple: the loss (a scalar) and the scores, [n, n * group] or [n, group].
+        tuple: the loss (a scalar) and the scores, [n, n * group] or [n, group]; -1e9 where a passage was left out.
 
     Raises:
         ValueError: for shapes that do not fit, an unknown distillation, or one without teacher scores.
@@ -53,6 +66,9 @@ def contrastive_loss(
     if in_batch_negatives:
         scores = paddle.matmul(queries, passages, transpose_y=True) / temperature
         targets = paddle.arange(count, dtype="int64") * group
+        left_out = _false_negatives(scores, count, group, excluded, None if margin is None else margin / temperature)
+        if left_out is not None:
+            scores = paddle.where(left_out, paddle.full_like(scores, LEFT_OUT), scores)
     else:
         own = passages.reshape([count, group, -1])
         scores = paddle.matmul(own, queries.unsqueeze(-1)).squeeze(-1) / temperature
@@ -70,7 +86,7 @@ def contrastive_loss(
     for i in range(group):
         loss = loss + (teacher[:, i] * cross_entropy(candidates, targets + i)).mean()
         done = F.one_hot(targets + i, scores.shape[1]).astype(scores.dtype)
-        candidates = candidates - done * 1e9
+        candidates = candidates + done * LEFT_OUT
     return loss, scores
 
 
@@ -86,6 +102,20 @@ def cross_entropy(scores, targets):
     """
     picked = paddle.take_along_axis(scores, targets.unsqueeze(-1), axis=-1).squeeze(-1)
     return paddle.logsumexp(scores, axis=-1) - picked
+
+
+def _false_negatives(scores, count, group, excluded, margin):
+    """[n, n * group], bool: the passages of other queries that are left out; None if there is no filter."""
+    if excluded is None and margin is None:
+        return None
+    columns = paddle.arange(count * group, dtype="int64") // group
+    others = columns.unsqueeze(0) != paddle.arange(count, dtype="int64").unsqueeze(-1)
+    found = paddle.zeros_like(others) if excluded is None else excluded
+    if margin is not None:
+        with paddle.no_grad():
+            own = paddle.take_along_axis(scores, paddle.arange(count, dtype="int64").unsqueeze(-1) * group, axis=1)
+            found = paddle.logical_or(found, scores > own + margin)
+    return paddle.logical_and(found, others)
 
 
 def _own_scores(scores, count, group, in_batch):
@@ -104,9 +134,15 @@ def gather_with_grad(tensor):
     Because the other rows carry none, each process gets the gradient of the common loss with respect to its own rows only; the
     gradients of the parameters must then be *summed* over the processes (`EmbeddingTrainer` does).
     """
+    return gather_rows(tensor, own=tensor)
+
+
+def gather_rows(tensor, own=None):
+    """The rows of all processes, in the order of their ranks, without gradient; `own` takes the place of the own rows."""
     if dist.get_world_size() < 2:
-        return tensor
+        return tensor if own is None else own
     rows = []
     dist.all_gather(rows, tensor.detach())
-    rows[dist.get_rank()] = tensor
+    if own is not None:
+        rows[dist.get_rank()] = own
     return paddle.concat(rows, axis=0)

@@ -107,6 +107,8 @@ class RetroMAEForPretraining(BertPretrainedModel):
         """
         labels = labels.reshape([-1])
         where = paddle.nonzero(labels != IGNORED).reshape([-1])
+        if paddle.in_dynamic_mode() and not where.shape[0]:
+            raise ValueError("no position of the batch has a label; RetroMAECollator gives each text one")
         logits = self.cls(hidden, masked_positions=where)
         return F.cross_entropy(logits, paddle.gather(labels, where))
 
@@ -125,7 +127,7 @@ class RetroMAEForPretraining(BertPretrainedModel):
                 for padding, and the masked tokens (-100 elsewhere).
             decoder_input_ids, decoder_labels (Tensor): [batch, length], int64: the whole text, and its tokens without [CLS],
                 [SEP] and padding (-100 there).
-            decoder_attention_mask (Tensor): [batch, length, length], int64, 1 where row i may look at column j.
+            decoder_attention_mask (Tensor): [batch, length, length], bool (or numbers), 1 where row i may look at column j.
 
         Returns:
             tuple: the loss, the part of the encoder, the part of the decoder (nats a predicted token).
@@ -140,7 +142,5 @@ class RetroMAEForPretraining(BertPretrainedModel):
     def input_spec(self):
         """Arguments of `forward` as one static graph takes them: any batch, any length."""
         names = "input_ids attention_mask labels decoder_input_ids decoder_attention_mask decoder_labels"
-        return [
-            paddle.static.InputSpec([None] * (3 if name == "decoder_attention_mask" else 2), "int64", name=name)
-            for name in names.split()
-        ]
+        masks = {"decoder_attention_mask": ([None] * 3, "bool")}
+        return [paddle.static.InputSpec(*masks.get(name, ([None] * 2, "int64")), name=name) for name in names.split()]
