@@ -1,15 +1,12 @@
-"""Logic parity with princeton-nlp/tree-of-thought-llm, and parity of the language model that the change can carry over.
+"""Logic parity with princeton-nlp/tree-of-thought-llm, Game of 24, and the reading of chat models.
 
-- search: nine recorded runs of the official solve() and naive_solve() with a deterministic language model are replayed. The
+- search: the recorded runs of the official solve() and naive_solve() with a deterministic language model are replayed. The
   prompts (by sha256), their order, their numbers of answers, the states, values and selections of every level must be the
   official ones. Each run is also replayed with equal prompts merged, where the calls are fewer and everything else the same.
 - verdict: what is right in the Game of 24, on the stored cases of the official test_output and on seeded random expressions
   against sympy.simplify, which the official code uses.
-- parse: how answers become values, votes, comparisons and numbers, and the sha256 of prompts.
-- chat: what --parse lenient reads of 200 answers in the manner of ten chat models.
-- tokens: SmolLM2's tokenizer against HuggingFace tokenizers.
-- forward, next_token: SmolLM2-135M-Instruct as PaddleNLP's LLaMA against a plain numpy model that reads the same GGUF file in
-  its own layout (neighbours are rotated), in float64.
+- parse: how answers become values and numbers, and the sha256 of prompts.
+- chat: what parse "lenient" reads of 182 answers in the manner of ten chat models.
 """
 
 import json
@@ -18,18 +15,12 @@ import random
 
 import numpy as np
 import packages
-from paddlenlp.experimental.agents.language_models import PaddleNLPModel, Request
-from paddlenlp.experimental.agents.tree_of_thoughts import SearchConfig, create_task, drive, search
+from paddlenlp.experimental.agents.tree_of_thoughts import Game24, SearchConfig, drive, search
 from replay import Replay, digest
 
 from proving.record import Recorder, arguments
 
 RANDOM_EXPRESSIONS = 400
-PROMPTS = (
-    "The capital of France is",
-    "<|im_start|>user\nWhat is gravity?<|im_end|>\n<|im_start|>assistant\nGravity is a",
-    "Input: 2 8 8 14\nPossible next steps:\n2 + 8 = 10 (left: 8 10 14)\n8 / 2 = 4 (left: 4 8 14)\nInput: 4 5 6 10\n",
-)
 
 
 def read(reference, name):
@@ -142,14 +133,9 @@ def split(text):
 
 
 def parsing(recorder, tasks, stored):
-    game, text = tasks["game24"], tasks["text"]
-    add = recorder.add
+    game, add = tasks["game24"], recorder.add
     values = [game.value("", case["y"], case["outputs"]) for case in stored["value"]]
     add("parse", "value", np.array(values, float), np.array([case["value"] for case in stored["value"]], float))
-    for i, case in enumerate(stored["vote"]):
-        add("parse", "vote%d" % i, np.array(text.votes(case["outputs"], case["n"])), np.array(case["votes"]))
-    compared = [text.compared(case["output"]) for case in stored["compare"]]
-    add("parse", "compare", np.array(compared, float), np.array([case["value"] for case in stored["compare"]], float))
     from paddlenlp.experimental.agents.tree_of_thoughts.tasks.game24 import current_numbers
 
     cases = stored["current_numbers"]
@@ -159,7 +145,6 @@ def parsing(recorder, tasks, stored):
         "value": [game.value_prompt(case["x"], case["y"]) for case in stored["value_prompt"]],
         "standard": [game.sample_prompt("standard", case["x"], case["y"]) for case in stored["standard_prompt"]],
         "cot": [game.sample_prompt("cot", case["x"], "") for case in stored["cot_prompt"]],
-        "vote": [text.vote_prompt(case["x"], case["ys"]) for case in stored["vote_prompt"]],
     }
     for name, made in prompts.items():
         add("parse", "prompt." + name, code(made), raw([case["sha256"] for case in stored[name + "_prompt"]]))
@@ -169,19 +154,15 @@ def chat(recorder, cases):
     """Whether each answer in the manner of a chat model is read as it must be."""
     from paddlenlp.experimental.agents.tree_of_thoughts import reading
 
-    words = create_task("crosswords", "en", "lenient", puzzles=[])
-
     def read(kind, given, text):
         if kind == "moves":
             return reading.moves(text, reading.numbers_of(given))
         if kind == "expression":
             return (reading.expression(text, given.split()) or "").replace(" ", "")
-        if kind == "words":
-            return [word for word, _ in words._listed(text)]
         return getattr(reading, kind)(text)
 
     for manner in sorted({case[0] for case in cases}):
-        got, own = [], [case[1:] for case in cases if case[0] == manner]
+        got, own = [], [case[1:] for case in cases if case[0] == manner and case[1] != "words"]
         for kind, given, text, want in own:
             want = (want or "").replace(" ", "") if kind == "expression" else want
             got.append(read(kind, given, text) == want)
@@ -190,98 +171,15 @@ def chat(recorder, cases):
         recorder.add("chat", manner, np.array(got), np.ones(len(own), bool))
 
 
-# ---------------------------------------------------------------------- the language model
-
-
-class Plain:
-    """LLaMA in numpy, float64, straight from a GGUF file."""
-
-    def __init__(self, path):
-        import gguf
-
-        reader = gguf.GGUFReader(path)
-        self.tensors = {tensor.name: tensor for tensor in reader.tensors}
-        self.field = lambda name: reader.fields[name].contents()
-        self.dequantize = gguf.quants.dequantize
-
-    def __getitem__(self, name):
-        tensor = self.tensors[name]
-        return self.dequantize(tensor.data, tensor.tensor_type).astype(np.float64)
-
-    def __call__(self, sequences):
-        """Logits of each sequence of ids; a weight is read once for all of them."""
-        heads, kv = self.field("llama.attention.head_count"), self.field("llama.attention.head_count_kv")
-        size = self.field("llama.embedding_length") // heads
-        epsilon, base = self.field("llama.attention.layer_norm_rms_epsilon"), self.field("llama.rope.freq_base")
-        embedding = self["token_embd.weight"]
-        states = [embedding[ids] for ids in sequences]
-
-        def norm(x, weight):
-            return x / np.sqrt((x * x).mean(-1, keepdims=True) + epsilon) * weight
-
-        def rotate(x):
-            angle = np.arange(len(x))[:, None] * base ** (-np.arange(0, size, 2) / size)[None]
-            turn = (x[..., 0::2] + 1j * x[..., 1::2]) * np.exp(1j * angle)[:, None]
-            return np.stack([turn.real, turn.imag], axis=-1).reshape(x.shape)
-
-        for i in range(self.field("llama.block_count")):
-            w = {name: self["blk.%d.%s.weight" % (i, name)] for name in LAYER}
-            for k, x in enumerate(states):
-                h, n = norm(x, w["attn_norm"]), len(x)
-                q = rotate((h @ w["attn_q"].T).reshape(n, heads, size))
-                keys = rotate((h @ w["attn_k"].T).reshape(n, kv, size)).repeat(heads // kv, axis=1)
-                values = (h @ w["attn_v"].T).reshape(n, kv, size).repeat(heads // kv, axis=1)
-                scores = np.einsum("qhd,khd->hqk", q, keys) / np.sqrt(size)
-                scores = np.where(np.tril(np.ones((n, n), bool)), scores, -np.inf)
-                chance = np.exp(scores - scores.max(-1, keepdims=True))
-                chance /= chance.sum(-1, keepdims=True)
-                x = x + np.einsum("hqk,khd->qhd", chance, values).reshape(n, -1) @ w["attn_output"].T
-                h = norm(x, w["ffn_norm"])
-                gate = h @ w["ffn_gate"].T
-                states[k] = x + (gate / (1 + np.exp(-gate)) * (h @ w["ffn_up"].T)) @ w["ffn_down"].T
-        last = self["output_norm.weight"]
-        return [norm(x, last) @ embedding.T for x in states]
-
-
-LAYER = ("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down")
-
-
-def language_model(recorder, stored):
-    import paddle
-
-    folder = packages.smollm2()
-    model = PaddleNLPModel.from_pretrained(folder)
-    for i, case in enumerate(stored):
-        recorder.add("tokens", "text%d" % i, np.array(model.tokenizer(case["text"])["input_ids"], int), np.array(case["ids"], int))
-    sequences = [model.tokenizer(prompt)["input_ids"] for prompt in PROMPTS]
-    plain = Plain(packages.gguf_file())
-    wanted = plain(sequences)
-    for i, (ids, want) in enumerate(zip(sequences, wanted)):
-        with paddle.no_grad():
-            got = model.model(input_ids=paddle.to_tensor([ids]), return_dict=True).logits[0].numpy()
-        recorder.add("forward", "prompt%d.logits" % i, got, want.astype(np.float32))
-        recorder.add("next_token", "prompt%d.argmax" % i, got.argmax(-1), want.argmax(-1))
-    # Greedy answers through the engine (batch, padding, kept keys and values) against the plain model, token by token.
-    answers = [c.texts[0] for c in model.complete([Request(prompt, temperature=0, max_tokens=4) for prompt in PROMPTS])]
-    running = [list(ids) for ids in sequences]
-    for _ in range(4):
-        for ids, logits in zip(running, plain(running)):
-            ids.append(int(logits[-1].argmax()))
-    texts = [model._text(ids, whole[len(ids) :]) for ids, whole in zip(sequences, running)]
-    recorder.add("next_token", "answers", code(answers), code(texts))
-    recorder.add("next_token", "capital_of_france", code(answers[0][:7]), code(" Paris."))
-
-
 def main():
     args = arguments()
     recorder = Recorder(args.out)
-    folder = packages.assets()
-    tasks = {name: create_task(name, "paper", assets=folder) for name in ("game24", "text")}
-    replay_runs(recorder, tasks, read(args.reference, "bfs_transcripts.json")["runs"])
+    tasks = {"game24": Game24(packages.puzzles(), packages.prompts())}
+    runs = read(args.reference, "bfs_transcripts.json")["runs"]
+    replay_runs(recorder, tasks, [run for run in runs if run["task"] in tasks])
     verdicts(recorder, tasks["game24"], read(args.reference, "game24_test_output.json")["cases"])
     parsing(recorder, tasks, read(args.reference, "unwrap_cases.json"))
     chat(recorder, read(args.reference, "chat_answers.json"))
-    language_model(recorder, read(args.reference, "smollm2_tokens.json"))
     recorder.write()
 
 

@@ -25,6 +25,7 @@ from pipelines.schema import Answer
 
 logger = logging.getLogger(__name__)
 
+DESCRIPTION = ("propose", "judge", "stop", "steps", "width")
 TEMPLATE = PromptTemplate("tree-of-thoughts", prompt_text="{query}")
 
 
@@ -32,13 +33,12 @@ def _tree_of_thoughts():
     """The search of PaddleNLP; imported when an agent is made, so that pipelines runs with an older PaddleNLP too."""
     try:
         from paddlenlp.experimental.agents import tree_of_thoughts
-        from paddlenlp.experimental.agents.tree_of_thoughts import evaluation
     except ImportError as error:
         raise ImportError(
             "TreeOfThoughtsAgent needs a PaddleNLP that has paddlenlp.experimental.agents. Install PaddleNLP from the "
             "repository that this version of pipelines belongs to."
         ) from error
-    return tree_of_thoughts, evaluation
+    return tree_of_thoughts
 
 
 class PromptNodeModel:
@@ -117,8 +117,8 @@ class TreeOfThoughtsAgent(Agent):
     from pipelines.agents import TreeOfThoughtsAgent
     from pipelines.nodes import PromptNode
 
-    agent = TreeOfThoughtsAgent(prompt_node=PromptNode("gpt-4", api_key="...", max_length=512))
-    result = agent.run("4 5 6 10")
+    agent = TreeOfThoughtsAgent(prompt_node=PromptNode("gpt-4", api_key="...", max_length=512), language="zh")
+    result = agent.run("周末带两个孩子去北京玩两天，预算 2000 元，怎么安排？")
     print(result["answers"][0].answer)
     ```
     """
@@ -127,9 +127,8 @@ class TreeOfThoughtsAgent(Agent):
         self,
         prompt_node: Optional[PromptNode] = None,
         model=None,
-        task: Union[str, Any] = "game24",
-        preset: str = "tot",
-        prompts: str = "en",
+        task: Optional[Union[str, Any]] = None,
+        language: str = "en",
         parse: str = "lenient",
         search: Optional[Dict[str, Any]] = None,
         **kwargs: Any,
@@ -140,33 +139,35 @@ class TreeOfThoughtsAgent(Agent):
         :param prompt_node: The PromptNode that proposes and judges thoughts.
         :param model: A language model of `paddlenlp.experimental.agents.language_models` instead of a PromptNode: it
         answers all prompts of a level as one batch.
-        :param task: "game24" (queries are four numbers, "4 5 6 10"), "text" (four sentences), "crosswords" (ten lines
-        "h1. clue" to "v5. clue"), or a Task of your own.
-        :param preset: "tot", or the paper's baselines "io", "cot" and "cot-sc". A Task of your own has none: its settings
-        are `search` alone.
-        :param prompts: "en", "zh", or "paper" (fetched from the authors' package).
-        :param parse: "lenient", or "paper" to read answers exactly as the paper's code does.
-        :param search: Changes to the settings of the search, for example {"n_select": 1}.
-        :param kwargs: As of Agent (memory).
+        :param task: None for any question, "game24" (queries are four numbers, "4 5 6 10"), or a Task of your own.
+        :param language: "en" or "zh": of the prompts.
+        :param parse: "lenient", or "paper" to read answers exactly as the paper's code does (game24).
+        :param search: Changes to the settings of the search, for example {"n_select": 1}. For any question two states are
+        kept, and each is judged once; the other tasks have the paper's settings.
+        :param kwargs: `propose`, `judge`, `stop`, `steps` and `width` describe what is searched for any question, see
+        `DescribedTask`; the others are as of Agent (memory).
         """
         if (prompt_node is None) == (model is None):
             raise ValueError("TreeOfThoughtsAgent takes either a prompt_node or a model")
-        package, evaluation = _tree_of_thoughts()
+        package = _tree_of_thoughts()
+        self.description = {name: kwargs.pop(name) for name in DESCRIPTION if name in kwargs}
+        if self.description and task is not None:
+            raise ValueError("{} describe a question; leave out task".format(", ".join(sorted(self.description))))
         self.model = model if model is not None else PromptNodeModel(prompt_node)
         super().__init__(
             prompt_node=prompt_node if prompt_node is not None else LanguageModelNode(model),
             prompt_template=TEMPLATE,
             **kwargs,
         )
-        if isinstance(task, str):
-            empty = {"game24": [], "text": [], "crosswords": []}.get(task)
-            task = package.create_task(task, prompts, parse, puzzles=empty)
+        self._package, self.language = package, language
+        defaults = {}
+        if task is None:
+            task = package.DescribedTask(language=language, **self.description)
+            defaults = {"n_select": 2, "n_evaluate": 1}
+        elif isinstance(task, str):
+            task = package.create_task(task, language, parse)
         self.task = task
-        if (task.name, preset) in evaluation.PRESETS:
-            self.config = evaluation.preset(task.name, preset, **(search or {}))
-        else:  # a task of one's own
-            self.config = package.SearchConfig(**(search or {}))
-        self._search, self._drive_all = package.search, package.drive_all
+        self.config = package.SearchConfig(**{**defaults, **(search or {})})
 
     def run(
         self, query: str, max_steps: Optional[int] = None, params: Optional[dict] = None
@@ -174,9 +175,9 @@ class TreeOfThoughtsAgent(Agent):
         """
         Searches for an answer.
 
-        :param query: The puzzle, in the form of the task.
-        :param max_steps: Not used; how long the search is belongs to its settings.
-        :param params: Not used; there are no tools.
+        :param query: The question, or the puzzle in the form of the task.
+        :param max_steps: Levels of the search for this call, for any question.
+        :param params: Of a question, for this call: `propose`, `judge`, `stop` and `width`, see `DescribedTask`.
         :return: A dictionary with `query`, `answers` (the states that were kept last, best first; the whole path is in
         `meta`), `transcript`, `usage` (requests, answers and tokens) and `trouble` (why there is no answer: the model
         refuses the query, or nothing could be read of what it said; else "").
@@ -190,15 +191,28 @@ class TreeOfThoughtsAgent(Agent):
         Searches for answers to several queries at once: what all of them ask goes to the language model as one batch.
         Arguments and results as of `run`.
         """
+        if isinstance(queries, str):
+            raise ValueError("run_batch takes a list of queries; run takes one")
+        task = self._task(max_steps, params)
         for query in queries:
             self.callback_manager.on_agent_start(name=self.prompt_template.name, query=query, params=params)
-        dialogues = (
-            (number, self._search(self.task, query, self.config, query)) for number, query in enumerate(queries)
-        )
-        found = dict(self._drive_all(dialogues, self.model, in_flight=max(1, len(queries))))
-        return [self._finish(query, found[number]) for number, query in enumerate(queries)]
+        search = self._package.search
+        dialogues = ((number, search(task, query, self.config, query)) for number, query in enumerate(queries))
+        found = dict(self._package.drive_all(dialogues, self.model, in_flight=max(1, len(queries))))
+        return [self._finish(task, query, found[number]) for number, query in enumerate(queries)]
 
-    def _finish(self, query: str, result) -> Dict[str, Union[str, List[Answer]]]:
+    def _task(self, max_steps: Optional[int], params: Optional[dict]):
+        """The task of a call."""
+        changes = dict(params or {}, **({} if max_steps is None else {"steps": max_steps}))
+        if not changes:
+            return self.task
+        unknown = sorted(set(changes) - set(DESCRIPTION))
+        if unknown or not isinstance(self.task, self._package.DescribedTask):
+            told = "there is no {}".format(", ".join(unknown)) if unknown else "the task is {}".format(self.task.name)
+            raise ValueError("params describe a question by {}; {}".format(", ".join(DESCRIPTION), told))
+        return self._package.DescribedTask(language=self.language, **{**self.description, **changes})
+
+    def _finish(self, task, query: str, result) -> Dict[str, Union[str, List[Answer]]]:
         step = self.create_agent_step()
         if isinstance(result, Exception):  # the model refuses this query
             self.callback_manager.on_agent_finish(step)
@@ -213,11 +227,8 @@ class TreeOfThoughtsAgent(Agent):
             step.completed(None)
         self.callback_manager.on_agent_finish(step)
         answers = [
-            Answer(answer=output.strip().split("\n")[-1], type="generative", meta={"path": output})
-            for output in result.outputs
+            Answer(answer=task.reply(output), type="generative", meta={"path": output}) for output in result.outputs
         ]
-        if self.task.name != "game24":  # the answer is the whole text
-            answers = [Answer(answer=output, type="generative") for output in result.outputs]
         output = answers[0].answer if answers else ""
         self.memory.save(data=self.prepare_data_for_memory(input=query, output=output))
         return {

@@ -14,8 +14,8 @@
 
 import unittest
 
-from paddlenlp.experimental.agents.language_models import Request, ScriptedModel
-from paddlenlp.experimental.agents.tree_of_thoughts import Game24, Game24Oracle
+from paddlenlp.experimental.agents.language_models import Completion, Request, ScriptedModel
+from paddlenlp.experimental.agents.tree_of_thoughts import Game24
 from paddlenlp.experimental.agents.tree_of_thoughts.prompts import load_prompts
 from pipelines.agents import Agent, Tool, TreeOfThoughtsAgent
 from pipelines.agents.base import ToolsManager
@@ -25,79 +25,134 @@ from pipelines.nodes.prompt.prompt_template import PromptTemplate
 from pipelines.schema import Answer
 from tests.conftest import MockNode, MockPromptNode
 
+LISTED = {
+    "4 5 6 10": "10 - 4 = 6 (left: 5 6 6)\n4 + 5 = 9 (left: 6 9 10)",
+    "5 6 6": "5 * 6 = 30 (left: 6 30)",
+    "6 9 10": "6 + 9 = 15 (left: 10 15)",
+    "6 30": "30 - 6 = 24 (left: 24)",
+    "10 15": "10 + 15 = 25 (left: 25)",
+}
 
-class OracleNode(MockPromptNode):
-    """A PromptNode that answers the Game of 24, and remembers what it was told."""
 
-    def __init__(self):
+def plays(request):
+    """Answers of a model that knows one puzzle of the Game of 24."""
+    prompt = request.prompt.strip()
+    last = prompt.split("\n")[-1]
+    if last in ("Possible next steps:", "可能的下一步："):
+        return ["Here you are:\n\n" + LISTED.get(prompt.split("\n")[-2].replace("Input: ", ""), "none")] * request.n
+    if "Judge:" in last:
+        return ["**sure**"] * request.n
+    if "left: 24)" in prompt.split("Input: ")[-1]:
+        return ["The answer is **5 × (10 - 4) - 6 = 24**."] * request.n
+    return ["sure（能）" if last in ("5 6 6", "6 30", "24") else "不可能"] * request.n
+
+
+class ScriptedNode(MockPromptNode):
+    """A PromptNode that answers from a function, and remembers what it was told."""
+
+    def __init__(self, script=plays):
         super().__init__()
-        self.model_name_or_path = "oracle-node"
+        self.model_name_or_path = "scripted-node"
         self.prompt_templates = {}
-        self.oracle = Game24Oracle(load_prompts("game24", "en"))
-        self.told = []
+        self.script, self.told = script, []
 
     get_prompt_template = PromptNode.get_prompt_template
 
     def prompt(self, prompt_template, *args, **kwargs):
         self.told.append((args, kwargs))
-        return self.oracle.ask(args[0])
+        return self.script(Request(args[0]))
+
+
+def plans(request):
+    """Answers to any question, in Chinese."""
+    if "评分：N" in request.prompt:
+        return ["评分：{}".format(8 if "方案乙" in request.prompt else 4)] * request.n
+    if "现在请给出" in request.prompt:
+        return ["答案：按{}办".format("方案乙" if "方案乙" in request.prompt else "方案甲")] * request.n
+    return ["1. 方案甲\n2. 方案乙"] * request.n
 
 
 class TestTreeOfThoughtsAgent(unittest.TestCase):
     def test_it_is_an_agent(self):
-        agent = TreeOfThoughtsAgent(prompt_node=OracleNode())
+        agent = TreeOfThoughtsAgent(prompt_node=ScriptedNode())
         assert isinstance(agent, Agent)
         assert agent.prompt_template.name == "tree-of-thoughts"
 
-    def test_run_with_a_prompt_node(self):
-        node = OracleNode()
-        agent = TreeOfThoughtsAgent(prompt_node=node, search={"n_select": 2, "n_evaluate": 1})
+    def test_a_question(self):
+        agent = TreeOfThoughtsAgent(prompt_node=ScriptedNode(plans), language="zh", propose="提出方案。", steps=2)
         steps = []
         agent.callback_manager.on_agent_step += lambda step: steps.append(step.prompt_node_response)
+        result = agent.run("周末怎么安排？")
+        assert result["answers"][0].answer == "按方案乙办"
+        assert result["answers"][0].meta["path"] == "方案乙\n答案：按方案乙办\n"
+        assert len(steps) == 2 and steps[0].startswith("Level 1, 2 thoughts")
+        assert result["transcript"] == "".join(steps) and result["trouble"] == ""
+        assert agent.prompt_node.told[0][0][0].startswith("提出方案。\n\n问题：周末怎么安排？")
+
+    def test_a_question_described_in_the_call(self):
+        model = ScriptedModel(plans)
+        agent = TreeOfThoughtsAgent(model=model, language="zh")
+        result = agent.run("怎么办？", max_steps=1, params={"propose": "提出办法。", "judge": "看是否省钱。"})
+        assert [answer.answer for answer in result["answers"]] == ["按方案甲办"]
+        assert any(call.prompt.startswith("看是否省钱。") for call in model.calls)
+        for params in ({"tools": 1}, {"width": 0}):
+            with self.assertRaises(ValueError):
+                agent.run("怎么办？", params=params)
+
+    def test_run_with_a_prompt_node(self):
+        node = ScriptedNode()
+        agent = TreeOfThoughtsAgent(prompt_node=node, task="game24", search={"n_select": 2, "n_evaluate": 1})
         result = agent.run("4 5 6 10")
         assert result["query"] == "4 5 6 10"
         assert all(isinstance(answer, Answer) for answer in result["answers"])
         assert agent.task.correct("4 5 6 10", result["answers"][0].answer)
         assert len(result["answers"][0].meta["path"].strip().split("\n")) == 4
-        assert len(steps) == 4 and steps[0].startswith("Level 1, ")
-        assert result["transcript"] == "".join(steps)
         assert result["usage"]["sent"] == len(node.told)
         assert {kwargs["temperature"] for _, kwargs in node.told} == {0.7}
+        with self.assertRaises(ValueError):
+            agent.run("4 5 6 10", params={"propose": "x"})
 
     def test_run_with_a_language_model(self):
-        agent = TreeOfThoughtsAgent(model=Game24Oracle(load_prompts("game24", "zh")), prompts="zh")
-        results = agent.run_batch(["4 5 6 10", "3 3 8 8"])
+        agent = TreeOfThoughtsAgent(model=ScriptedModel(plays), task="game24", language="zh")
+        results = agent.run_batch(["4 5 6 10", "4 5 6 10"])
         for result in results:
             assert agent.task.correct(result["query"], result["answers"][0].answer)
-            assert result["usage"]["completion_tokens"] > 0
-
-    def test_presets_and_texts(self):
-        model = ScriptedModel(lambda request: ["Plan:\np\n\nPassage:\nt"] * request.n)
-        agent = TreeOfThoughtsAgent(model=model, task="text", preset="cot", search={"n_generate": 2})
-        result = agent.run("One. Two. Three. Four.")
-        assert [answer.answer for answer in result["answers"]] == ["Plan:\np\n\nPassage:\nt"] * 2
+        assert sum(result["usage"]["completion_tokens"] for result in results) > 0
+        with self.assertRaises(ValueError):
+            agent.run_batch("4 5 6 10")
 
     def test_a_task_of_ones_own(self):
         class Echo(Game24):
             name = "echo"
 
         task = Echo([], load_prompts("game24", "en"), "lenient")
-        agent = TreeOfThoughtsAgent(model=Game24Oracle(task.prompts), task=task, search={"n_select": 1})
-        result = agent.run("4 5 6 10")
+        agent = TreeOfThoughtsAgent(model=ScriptedModel(plays), task=task, search={"n_select": 1})
         assert agent.config.n_select == 1
-        assert task.correct("4 5 6 10", result["answers"][0].answer)
+        assert task.correct("4 5 6 10", agent.run("4 5 6 10")["answers"][0].answer)
 
-    def test_nothing_found(self):
-        agent = TreeOfThoughtsAgent(model=ScriptedModel(lambda request: ["no idea"] * request.n))
-        assert agent.run("4 5 6 10")["answers"] == [Answer(answer="", type="generative")]
+    def test_nothing_found_and_refused(self):
+        agent = TreeOfThoughtsAgent(model=ScriptedModel(lambda request: ["no idea"] * request.n), task="game24")
+        result = agent.run("4 5 6 10")
+        assert result["answers"] == [Answer(answer="", type="generative")]
+        assert "nothing could be read" in result["trouble"]
+
+        class Refusing(ScriptedModel):
+            def complete(self, requests):
+                return [Completion([], refused="content filter") for _ in requests]
+
+        result = TreeOfThoughtsAgent(model=Refusing([])).run("a question")
+        assert (result["answers"][0].answer, result["trouble"]) == ("", "content filter")
 
     def test_arguments(self):
-        with self.assertRaises(ValueError):
-            TreeOfThoughtsAgent()
-        with self.assertRaises(ValueError):
-            TreeOfThoughtsAgent(prompt_node=OracleNode(), model=ScriptedModel([]))
-        with self.assertRaises(ValueError):
-            TreeOfThoughtsAgent(prompt_node=OracleNode(), task="chess")
+        for options in (
+            {},
+            {"prompt_node": ScriptedNode(), "model": ScriptedModel([])},
+            {"prompt_node": ScriptedNode(), "task": "chess"},
+            {"prompt_node": ScriptedNode(), "task": "game24", "propose": "x"},
+            {"prompt_node": ScriptedNode(), "language": "fr"},
+        ):
+            with self.assertRaises(ValueError):
+                TreeOfThoughtsAgent(**options)
 
 
 class TestAdapters(unittest.TestCase):

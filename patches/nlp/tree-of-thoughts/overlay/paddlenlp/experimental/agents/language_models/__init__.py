@@ -25,6 +25,5 @@ from .base import (
 )
 from .cache import CachedModel
 from .endpoint import EndpointModel
-from .gguf_llama import convert_gguf
 from .local import PROMPT_FORMATS, PaddleNLPModel
 from .scripted import ScriptedModel

@@ -16,16 +16,16 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, List, Optional, Sequence, Union
+from dataclasses import dataclass, field
+from typing import Any, Callable, List, Optional, Sequence, Union
 
+import numpy as np
 import paddle
 
 from ....transformers import AutoModelForCausalLM, AutoTokenizer
-from ....utils.log import logger
 from .base import Completion, LanguageModel, LanguageModelError, Request
-from .generation import GRAPHS, GenerationEngine, Row
 
-__all__ = ["PROMPT_FORMATS", "PaddleNLPModel"]
+__all__ = ["PROMPT_FORMATS", "PaddleNLPModel", "Row"]
 
 # How a prompt is wrapped for a model that was tuned on turns of a chat; {prompt} is replaced.
 PROMPT_FORMATS = {
@@ -40,10 +40,36 @@ PROMPT_FORMATS = {
 ANCHOR = 4
 
 
-class PaddleNLPModel(LanguageModel):
-    """A causal language model of PaddleNLP (LLaMA, ChatGLM2, ...) in this process.
+@dataclass
+class Row:
+    """One sequence to continue.
 
-    Answers depend on the request and ``seed`` alone, not on what else is in the batch (up to rounding).
+    Args:
+        ids (list of int): The prompt; at least one token.
+        max_tokens (int): Upper bound on the tokens generated.
+        temperature (float): 0 for greedy decoding.
+        top_p (float): Nucleus of the distribution that is sampled.
+        seed (int): Seed of this row's own random numbers, so that a row does not depend on its neighbours.
+        finished (callable): Told the tokens generated so far after each one; True ends the row.
+    """
+
+    ids: Sequence[int]
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    finished: Callable[[List[int]], bool] = lambda tokens: False
+    tokens: List[int] = field(default_factory=list)
+
+    def __post_init__(self):
+        self.random = np.random.Generator(np.random.PCG64(self.seed))
+
+
+class PaddleNLPModel(LanguageModel):
+    """A causal language model of PaddleNLP (LLaMA, ChatGLM2, ...) in this process, by the model's own ``generate``.
+
+    Answers depend on the request and ``seed`` alone, not on what else is in the batch. A prompt that leaves no room for an
+    answer is refused.
 
     Args:
         model (PretrainedModel): A causal language model, for example LlamaForCausalLM.
@@ -55,11 +81,6 @@ class PaddleNLPModel(LanguageModel):
         max_tokens (int, optional): Upper bound for all requests, below their own. Default: none.
         seed (int): Default: 0.
         max_rows (int): Largest batch; memory grows with it. Default: 32.
-        reuse_prefix (bool): Keep keys and values of shared prompt prefixes. Default: True.
-        graph (str): "dygraph", or "static": tokens after the first are decoded by a static graph. Default: "dygraph".
-        engine (str): "incremental" (batches with shared prefixes, see :class:`GenerationEngine`), "generate" (the
-            model's own ``generate``, which any generation model has, for example ChatGLM-6B whose prompt is not
-            causal), or "auto": the first, unless the model cannot. Default: "auto".
     """
 
     def __init__(
@@ -72,14 +93,7 @@ class PaddleNLPModel(LanguageModel):
         max_tokens: Optional[int] = None,
         seed: int = 0,
         max_rows: int = 32,
-        reuse_prefix: bool = True,
-        graph: str = "dygraph",
-        engine: str = "auto",
     ):
-        if engine not in ("auto", "incremental", "generate"):
-            raise ValueError("engine is {!r}, it must be 'auto', 'incremental' or 'generate'".format(engine))
-        if graph not in GRAPHS:
-            raise ValueError("graph is {!r}, it must be one of {}".format(graph, ", ".join(GRAPHS)))
         template = PROMPT_FORMATS.get(prompt_format, prompt_format)
         if "{prompt}" not in template:
             raise ValueError(
@@ -87,6 +101,8 @@ class PaddleNLPModel(LanguageModel):
                     prompt_format, ", ".join(sorted(PROMPT_FORMATS))
                 )
             )
+        if isinstance(stop, str) or not all(stop):
+            raise ValueError("stop is {!r}, it must be a list of texts that are not empty".format(stop))
         self.model, self.tokenizer = model, tokenizer
         self.template, self.stop, self.max_tokens, self.seed = template, tuple(stop), max_tokens, seed
         self.max_rows = max_rows
@@ -95,39 +111,24 @@ class PaddleNLPModel(LanguageModel):
         self.eos_token_ids = _eos_ids(model.config, tokenizer)
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(self.eos_token_ids)
         self.pad_token_id = int(pad)
-        self.engine = None
-        if engine != "generate":
-            try:
-                self.engine = GenerationEngine(
-                    model,
-                    self.eos_token_ids,
-                    self.pad_token_id,
-                    max_rows,
-                    self.max_length,
-                    reuse_prefix,
-                    graph=graph,
-                )
-            except Exception as error:  # whatever a model raises that is called in a way it does not know
-                if engine == "incremental":
-                    raise
-                logger.warning("{} runs through generate(), without prefix reuse: {}".format(self.name, error))
 
     @classmethod
     def from_pretrained(cls, name_or_path: str, dtype: str = "float32", **options: Any) -> "PaddleNLPModel":
-        """Load model and tokenizer by name or from a folder (one written by ``convert_gguf`` too).
+        """Load model and tokenizer by name or from a folder.
 
         Args:
             name_or_path (str): As of ``AutoModelForCausalLM.from_pretrained``, e.g. "THUDM/chatglm2-6b".
             dtype (str): "float32", "float16" or "bfloat16". Default: "float32".
             options: Arguments of the class.
         """
-        from .gguf_llama import load_tokenizer
-
         model = AutoModelForCausalLM.from_pretrained(name_or_path, dtype=dtype)
-        own = load_tokenizer(name_or_path) if os.path.isdir(name_or_path) else None
-        tokenizer = own or AutoTokenizer.from_pretrained(name_or_path)
+        tokenizer = cls.load_tokenizer(name_or_path)
         options.setdefault("name", os.path.basename(os.path.normpath(name_or_path)) + "-" + dtype)
         return cls(model, tokenizer, **options)
+
+    @staticmethod
+    def load_tokenizer(name_or_path: str):
+        return AutoTokenizer.from_pretrained(name_or_path)
 
     def _encode(self, request: Request) -> List[int]:
         text = self.template.replace("{prompt}", request.prompt)
@@ -146,30 +147,38 @@ class PaddleNLPModel(LanguageModel):
     def _room(self, request: Request) -> int:
         return request.max_tokens if self.max_tokens is None else min(request.max_tokens, self.max_tokens)
 
+    def _refusal(self, ids: List[int]) -> str:
+        if not ids:
+            return "an empty prompt cannot be continued by a model without a start token"
+        if self.max_length is not None and len(ids) >= self.max_length:
+            return (
+                "the prompt has {} tokens, the model takes {} with the answer. Shorten the prompt or use a model with a "
+                "longer context.".format(len(ids), self.max_length)
+            )
+        return ""
+
     def complete(self, requests: Sequence[Request]) -> List[Completion]:
         rows, owners = [], []
+        completions = [Completion([]) for _ in requests]
         for number, request in enumerate(requests):
             ids, stops = self._encode(request), self._stops(request)
+            completions[number].refused = self._refusal(ids)
+            if completions[number].refused:
+                completions[number].sent = 0
+                continue
 
             def finished(tokens, ids=ids, stops=stops):
                 text = self._text(ids, tokens) if stops else ""
                 return any(stop in text for stop in stops)
 
+            room = self._room(request)
+            if self.max_length is not None:
+                room = min(room, self.max_length - len(ids))
             for choice in range(request.n):
-                rows.append(
-                    Row(
-                        ids,
-                        self._room(request),
-                        request.temperature,
-                        request.top_p,
-                        request.seed(self.seed, choice),
-                        finished,
-                    )
-                )
+                seed = request.seed(self.seed, choice)
+                rows.append(Row(ids, room, request.temperature, request.top_p, seed, finished))
                 owners.append(number)
-        answers = self.engine.generate(rows) if self.engine is not None else self._generate(rows)
-        completions = [Completion([]) for _ in requests]
-        for row, owner, tokens in zip(rows, owners, answers):
+        for row, owner, tokens in zip(rows, owners, self.generate(rows)):
             text = self._text(row.ids, tokens)
             for stop in self._stops(requests[owner]):
                 text = text.split(stop, 1)[0]
@@ -178,46 +187,35 @@ class PaddleNLPModel(LanguageModel):
             completions[owner].completion_tokens += len(tokens)
         return completions
 
-    def _generate(self, rows: List[Row]) -> List[List[int]]:
-        """Decoding by the model's own generate(), in batches of equal settings."""
-        batches = {}
-        for i, row in enumerate(rows):
-            if not row.ids:
-                raise LanguageModelError("an empty prompt cannot be continued")
-            batches.setdefault((row.temperature, row.top_p, row.max_tokens), []).append(i)
-        for (temperature, top_p, max_tokens), members in batches.items():
-            for start in range(0, len(members), self.max_rows):
-                group = members[start : start + self.max_rows]
-                options = {"decode_strategy": "greedy_search"}
-                if temperature > 0:
-                    options = {"decode_strategy": "sampling", "temperature": temperature, "top_p": top_p}
-                    # generate() has one stream of random numbers for a batch.
-                    paddle.seed(int(rows[group[0]].random.integers(2**31)))
-                inputs = self._pad([rows[i].ids for i in group])
-                with paddle.no_grad():
-                    tokens, _ = self.model.generate(
-                        **inputs,
-                        max_length=max_tokens,
-                        eos_token_id=min(self.eos_token_ids),
-                        pad_token_id=self.pad_token_id,
-                        **options,
-                    )
-                for i, ids in zip(group, tokens.tolist()):
-                    rows[i].tokens = self._until_end(ids)
+    def generate(self, rows: List[Row]) -> List[List[int]]:
+        """The new tokens of each row. A batch holds rows of one prompt, so nothing is padded."""
+        start = 0
+        while start < len(rows):
+            first, end = rows[start], start + 1
+            while end < min(len(rows), start + self.max_rows) and rows[end].ids is first.ids:
+                end += 1
+            group = rows[start:end] if first.temperature > 0 else rows[start : start + 1]
+            options = {"decode_strategy": "greedy_search"}
+            if first.temperature > 0:
+                options = {"decode_strategy": "sampling", "temperature": first.temperature, "top_p": first.top_p}
+                # generate() has one stream of random numbers for a batch.
+                paddle.seed(int(first.random.integers(2**31)))
+            ids = paddle.to_tensor([first.ids] * len(group), dtype="int64")
+            with paddle.no_grad():
+                tokens, _ = self.model.generate(
+                    ids,
+                    attention_mask=paddle.ones_like(ids),
+                    max_length=first.max_tokens,
+                    eos_token_id=min(self.eos_token_ids),
+                    pad_token_id=self.pad_token_id,
+                    **options,
+                )
+            for row, new in zip(group, tokens.tolist()):
+                row.tokens = self._until_end(new)
+            for row in rows[start + len(group) : end]:  # greedy: all answers are the first one
+                row.tokens = list(first.tokens)
+            start = end
         return [row.tokens for row in rows]
-
-    def _pad(self, ids: List[Sequence[int]]):
-        """A batch padded on the left, by the tokenizer, which knows the model's masks and positions."""
-        side, self.tokenizer.padding_side = self.tokenizer.padding_side, "left"
-        try:
-            return self.tokenizer.pad(
-                {"input_ids": [list(row) for row in ids]},
-                padding=True,
-                return_attention_mask=True,
-                return_tensors="pd",
-            )
-        finally:
-            self.tokenizer.padding_side = side
 
     def _until_end(self, ids: List[int]) -> List[int]:
         for k, token in enumerate(ids):

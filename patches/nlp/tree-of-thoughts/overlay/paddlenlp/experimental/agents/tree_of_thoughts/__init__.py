@@ -14,11 +14,8 @@
 
 """Tree of Thoughts: deliberate search over the thoughts of a language model (https://arxiv.org/abs/2305.10601).
 
-``search`` holds the algorithms, ``tasks`` what is searched, ``..language_models`` who is asked; ``evaluation`` runs a set
-of puzzles, ``report`` shows what came of it, and ``python -m paddlenlp.experimental.agents.tree_of_thoughts`` does both.
+``search`` holds the algorithms, ``tasks`` what is searched, and ``..language_models`` who is asked.
 """
 
-from .data import AssetError
-from .oracle import Game24Oracle, Skill
 from .search import SearchConfig, SearchResult, breadth_first, depth_first, drive, drive_all, sample_answers, search
-from .tasks import TASKS, CreativeWriting, Game24, MiniCrosswords, Task, create_task
+from .tasks import TASKS, DescribedTask, Game24, Task, create_task

@@ -23,7 +23,7 @@ import re
 from fractions import Fraction
 from typing import Dict, List, Optional, Sequence
 
-__all__ = ["choice", "expression", "moves", "numbers_of", "plain", "rating", "verdict"]
+__all__ = ["choice", "expression", "moves", "numbers_of", "plain", "rating", "said", "verdict"]
 
 SIGNS = {0xFF01 + i: 0x21 + i for i in range(94)}  # full-width forms
 SIGNS.update(str.maketrans("×✕✖⋅·∙∗÷∕⁄−–—‒﹣【】〔〕｛｝。、　\u00a0‘’", "******" + "*///-----[][]{}.,  ''"))
@@ -78,9 +78,18 @@ FILLER = re.compile(
 )
 
 
+def without_thinking(text: str) -> str:
+    return text.rsplit("</think>", 1)[-1].split("<think>", 1)[0]
+
+
+def said(text: str) -> str:
+    """`text` without thinking and emphasis, otherwise word for word."""
+    return EMPHASIS.sub("", without_thinking(text))
+
+
 def plain(text: str) -> str:
     """`text` in ASCII signs, without thinking, LaTeX and emphasis; lines stay lines."""
-    text = text.rsplit("</think>", 1)[-1].split("<think>", 1)[0].translate(SIGNS)
+    text = without_thinking(text).translate(SIGNS)
     for pattern, instead in LATEX[:1] * 3 + LATEX:  # fractions stand within each other
         text = re.sub(pattern, instead, text)
     text = EMPHASIS.sub("", text)

@@ -206,14 +206,19 @@ class _Search:
     def children(self, step: int, frontier: List[str]) -> Dialogue:
         """(children, their parents) of a level; all prompts are asked at once."""
         config, task = self.config, self.task
+        open_ones = [y for y in frontier if not task.finished(self.x, y)]
         if config.generate == "propose":
-            prompts, stop = [task.propose_prompt(self.x, y) for y in frontier], None
+            prompts, stop = [task.propose_prompt(self.x, y) for y in open_ones], None
         else:
-            prompts, stop = [task.sample_prompt(config.prompt_style, self.x, y) for y in frontier], task.stops[step]
+            prompts, stop = [task.sample_prompt(config.prompt_style, self.x, y) for y in open_ones], task.stops[step]
         completions = yield from self.ask([config.request(p, config.n_generate, self.scope, stop) for p in prompts])
-        children, parents = [], []
-        for parent, (y, completion) in enumerate(zip(frontier, completions)):
-            for text in completion.texts:
+        children, parents, answers = [], [], iter(completions)
+        for parent, y in enumerate(frontier):
+            if task.finished(self.x, y):
+                children.append(y)
+                parents.append(parent)
+                continue
+            for text in next(answers).texts:
                 new = task.proposals(self.x, y, text) if config.generate == "propose" else [y + text]
                 if config.generate == "propose":
                     self.note("proposals", text, bool(new))
@@ -254,6 +259,8 @@ class _Search:
         config, frontier, steps = self.config, [""], []
         random = np.random.RandomState(config.seed)
         for number in range(self.task.steps):
+            if number and all(self.task.finished(self.x, y) for y in frontier):
+                break
             candidates, parents = yield from self.children(number, frontier)
             if not candidates:
                 frontier = []

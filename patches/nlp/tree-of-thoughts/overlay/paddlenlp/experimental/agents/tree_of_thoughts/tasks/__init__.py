@@ -12,30 +12,25 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-from typing import Dict
+from typing import Sequence
 
-from ..data import load_puzzles
 from ..prompts import load_prompts
 from .base import PARSERS, Task
-from .creative_writing import CreativeWriting
-from .crosswords import MiniCrosswords
+from .described import DescribedTask
 from .game24 import Game24
 
-TASKS = {task.name: task for task in (Game24, CreativeWriting, MiniCrosswords)}
+TASKS = {task.name: task for task in (Game24,)}
 
 
-def create_task(name: str, prompts: str = "en", parse: str = "paper", assets: str = None, puzzles=None) -> Task:
+def create_task(name: str, prompts: str = "en", parse: str = "paper", puzzles: Sequence = ()) -> Task:
     """A task by name.
 
     Args:
-        name (str): "game24", "text" or "crosswords".
-        prompts (str): "en", "zh" or "paper", see ``prompts.load_prompts``. Default: "en".
+        name (str): "game24".
+        prompts (str): "en" or "zh", see ``prompts.load_prompts``. Default: "en".
         parse (str): "paper" or "lenient", see ``tasks.base.PARSERS``. Default: "paper".
-        assets (str, optional): Folder with the paper's puzzles and prompts. Default: the cache, see ``data``.
-        puzzles (list, optional): Own puzzles instead of the paper's. Default: the paper's.
+        puzzles (sequence): Default: none.
     """
     if name not in TASKS:
         raise ValueError("no task {!r}; there are {}".format(name, ", ".join(sorted(TASKS))))
-    if puzzles is None:
-        puzzles = load_puzzles(name, assets)
-    return TASKS[name](puzzles, load_prompts(name, prompts, assets), parse)
+    return TASKS[name](puzzles, load_prompts(name, prompts), parse)

@@ -123,6 +123,14 @@ class Task(ABC):
         """Whether `y` needs no further thoughts."""
         return len(y.strip().split("\n")) >= self.max_depth - 1
 
+    def finished(self, x: str, y: str) -> bool:
+        """Whether a breadth-first search keeps `y` as it is, and asks for no children of it."""
+        return False
+
+    def reply(self, y: str) -> str:
+        """What a user is told of a final state."""
+        return y
+
     def output(self, x: str, y: str) -> str:
         """The answer that a state of a depth-first search stands for."""
         return y

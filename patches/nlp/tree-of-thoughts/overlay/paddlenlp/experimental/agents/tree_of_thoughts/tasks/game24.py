@@ -86,6 +86,9 @@ class Game24(Task):
             return self._word(text) in WORDS
         return bool(re.search(r"\d\W*[-+*/]", self._expression(text)))
 
+    def reply(self, y: str) -> str:
+        return y.strip().split("\n")[-1]
+
     def answer(self, y: str) -> str:
         return self._expression(y).replace(" ", "")
 

@@ -24,9 +24,9 @@ from ..language_models import (
     PRICES,
     CachedModel,
     EndpointModel,
+    IncrementalModel,
     LanguageModel,
     LanguageModelError,
-    PaddleNLPModel,
     Price,
     convert_gguf,
 )
@@ -76,7 +76,7 @@ def _model(args: argparse.Namespace, prompts: Dict[str, str]) -> LanguageModel:
         raise ValueError("--backend {} needs --model".format(args.backend))
     if args.backend == "endpoint":
         return EndpointModel(args.model, args.base_url, api=args.api, concurrency=args.concurrency)
-    return PaddleNLPModel.from_pretrained(
+    return IncrementalModel.from_pretrained(
         args.model,
         dtype=args.dtype,
         prompt_format=args.prompt_format,

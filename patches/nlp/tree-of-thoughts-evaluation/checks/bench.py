@@ -18,7 +18,7 @@ os.environ.setdefault("FLAGS_use_stride_kernel", "0")
 
 import numpy as np
 import packages
-from paddlenlp.experimental.agents.language_models import PaddleNLPModel, Request
+from paddlenlp.experimental.agents.language_models import IncrementalModel, Request
 from paddlenlp.experimental.agents.tree_of_thoughts import create_task
 
 from proving.record import arguments
@@ -41,8 +41,8 @@ def batching(kept, args):
     requests = [Request(prompt, 1, temperature=0, max_tokens=args.tokens) for prompt in prompts]
     models = {
         KEPT: kept,
-        "one batch": PaddleNLPModel(kept.model, kept.tokenizer, reuse_prefix=False),
-        "one at a time": PaddleNLPModel(kept.model, kept.tokenizer, reuse_prefix=False, max_rows=1),
+        "one batch": IncrementalModel(kept.model, kept.tokenizer, reuse_prefix=False),
+        "one at a time": IncrementalModel(kept.model, kept.tokenizer, reuse_prefix=False, max_rows=1),
     }
 
     def side(model):
@@ -88,7 +88,7 @@ def options(parser):
 
 def main():
     args = arguments(options)
-    model = PaddleNLPModel.from_pretrained(packages.smollm2())
+    model = IncrementalModel.from_pretrained(packages.smollm2())
     rows = batching(model, args) + decoding(model, args)
     write_benchmark(args.out, rows)
     for row in rows:

@@ -160,7 +160,7 @@ def llama_state(tensors: Dict[str, np.ndarray], config: LlamaConfig) -> Dict[str
 def convert_gguf(path: str, folder: str) -> str:
     """Turn a GGUF file of a LLaMA (any quantization that the ``gguf`` package knows) into a PaddleNLP checkpoint.
 
-    Weights are dequantized to float32. The folder is then what ``PaddleNLPModel.from_pretrained`` takes.
+    Weights are dequantized to float32. The folder is then what ``IncrementalModel.from_pretrained`` takes.
 
     Args:
         path (str): The GGUF file; its tokenizer must be a byte-level BPE ("gpt2").

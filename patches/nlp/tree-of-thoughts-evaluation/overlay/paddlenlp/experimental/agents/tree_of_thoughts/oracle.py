@@ -26,7 +26,8 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from ..language_models.base import Completion, LanguageModel, LanguageModelError, Request
-from .arithmetic import Move, combine, equals, format_number, moves, parse_numbers, reaches
+from .arithmetic import equals
+from .solver import Move, combine, format_number, moves, parse_numbers, reaches
 from .tasks.game24 import WORDS
 
 __all__ = ["Game24Oracle", "Skill"]

@@ -19,7 +19,7 @@ from fractions import Fraction
 os.environ.setdefault("FLAGS_use_stride_kernel", "0")  # before paddle is imported
 
 import packages
-from paddlenlp.experimental.agents.language_models import PaddleNLPModel
+from paddlenlp.experimental.agents.language_models import IncrementalModel
 from paddlenlp.experimental.agents.tree_of_thoughts import create_task
 from paddlenlp.experimental.agents.tree_of_thoughts.evaluation import evaluate, preset, read_log, summarize
 from paddlenlp.experimental.agents.tree_of_thoughts.report import draw_tree, success_table
@@ -35,7 +35,7 @@ BUDGETS = {
 MOVE = re.compile(r"^(\S+) ([-+*/]) +(\S+) = (\S+) \(left: ([^()]+)\)$")
 
 
-class Watched(PaddleNLPModel):
+class Watched(IncrementalModel):
     """Keeps every request with its answers, and the seconds spent."""
 
     def __init__(self, *args, **kwargs):

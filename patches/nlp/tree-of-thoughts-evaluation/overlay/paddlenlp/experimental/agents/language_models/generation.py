@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import inspect
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 import paddle
@@ -26,37 +25,14 @@ from paddle.static import InputSpec
 
 from ....utils.log import logger
 from .base import LanguageModelError
+from .gguf_llama import load_tokenizer
+from .local import PaddleNLPModel, Row
 
-__all__ = ["GRAPHS", "GenerationEngine", "Row", "common_prefix"]
+__all__ = ["GRAPHS", "GenerationEngine", "IncrementalModel", "Row", "common_prefix"]
 
 Cache = List[Tuple[paddle.Tensor, ...]]
 
 GRAPHS = ("dygraph", "static")
-
-
-@dataclass
-class Row:
-    """One sequence to continue.
-
-    Args:
-        ids (list of int): The prompt; at least one token.
-        max_tokens (int): Upper bound on the tokens generated.
-        temperature (float): 0 for greedy decoding.
-        top_p (float): Nucleus of the distribution that is sampled.
-        seed (int): Seed of this row's own random numbers, so that a row does not depend on its neighbours.
-        finished (callable): Told the tokens generated so far after each one; True ends the row.
-    """
-
-    ids: Sequence[int]
-    max_tokens: int
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-    finished: Callable[[List[int]], bool] = lambda tokens: False
-    tokens: List[int] = field(default_factory=list)
-
-    def __post_init__(self):
-        self.random = np.random.Generator(np.random.PCG64(self.seed))
 
 
 def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
@@ -407,3 +383,54 @@ class GenerationEngine:
         tokens = greedy.copy()
         tokens[hot] = index.numpy().reshape([-1])
         return tokens
+
+
+class IncrementalModel(PaddleNLPModel):
+    """A :class:`PaddleNLPModel` whose rows are decoded in batches that share prefixes, see :class:`GenerationEngine`.
+
+    Args:
+        model, tokenizer, options: As of PaddleNLPModel.
+        reuse_prefix (bool): Keep keys and values of shared prompt prefixes. Default: True.
+        graph (str): "dygraph", or "static": tokens after the first are decoded by a static graph. Default: "dygraph".
+        engine (str): "incremental", "generate" (the model's own, as PaddleNLPModel), or "auto": the first, unless the model
+            cannot, for example ChatGLM-6B whose prompt is not causal. Default: "auto".
+    """
+
+    def __init__(
+        self,
+        model,
+        tokenizer,
+        *args: Any,
+        reuse_prefix: bool = True,
+        graph: str = "dygraph",
+        engine: str = "auto",
+        **options: Any,
+    ):
+        if engine not in ("auto", "incremental", "generate"):
+            raise ValueError("engine is {!r}, it must be 'auto', 'incremental' or 'generate'".format(engine))
+        if graph not in GRAPHS:
+            raise ValueError("graph is {!r}, it must be one of {}".format(graph, ", ".join(GRAPHS)))
+        super().__init__(model, tokenizer, *args, **options)
+        self.engine = None
+        if engine != "generate":
+            try:
+                self.engine = GenerationEngine(
+                    model,
+                    self.eos_token_ids,
+                    self.pad_token_id,
+                    self.max_rows,
+                    self.max_length,
+                    reuse_prefix,
+                    graph=graph,
+                )
+            except Exception as error:  # whatever a model raises that is called in a way it does not know
+                if engine == "incremental":
+                    raise
+                logger.warning("{} runs through generate(), without prefix reuse: {}".format(self.name, error))
+
+    @staticmethod
+    def load_tokenizer(name_or_path: str):
+        return load_tokenizer(name_or_path) or PaddleNLPModel.load_tokenizer(name_or_path)
+
+    def generate(self, rows: List[Row]) -> List[List[int]]:
+        return self.engine.generate(rows) if self.engine is not None else super().generate(rows)

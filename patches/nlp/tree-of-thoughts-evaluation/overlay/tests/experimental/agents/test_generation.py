@@ -16,7 +16,7 @@ import unittest
 
 import numpy as np
 import paddle
-from paddlenlp.experimental.agents.language_models import LanguageModelError, PaddleNLPModel, Request
+from paddlenlp.experimental.agents.language_models import IncrementalModel, LanguageModelError, Request
 from paddlenlp.experimental.agents.language_models.generation import GenerationEngine, Row
 from paddlenlp.transformers import ChatGLMv2Config, ChatGLMv2ForCausalLM, LlamaConfig, LlamaForCausalLM
 
@@ -265,12 +265,12 @@ class Letters:
         }
 
 
-class PaddleNLPModelTest(unittest.TestCase):
+class IncrementalModelTest(unittest.TestCase):
     def setUp(self):
         self.model = tiny_llama()
 
     def build(self, **options):
-        return PaddleNLPModel(self.model, Letters(), **options)
+        return IncrementalModel(self.model, Letters(), **options)
 
     def test_answers_end_before_a_stop_string(self):
         whole = self.build().ask("hello", temperature=0, max_tokens=20)[0]
