@@ -254,8 +254,8 @@ def parameters(data, names):
         yield name, desc, start, at, end
         at = end
     if at != len(data):
-        raise ProgramError("%d bytes are left after the last parameter" %
-                         (len(data) - at))
+        raise ProgramError("the parameter file has %d bytes after the last "
+                           "parameter" % (len(data) - at))
 
 
 def lower_params(data, names):
