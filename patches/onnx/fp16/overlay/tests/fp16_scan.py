@@ -555,7 +555,7 @@ CASES.update({
     "scale small": (lambda x: paddle.scale(x * 1e4, 1e-6), [ROWS]),
     "scale bias small":
     (lambda x: paddle.scale(x * 1e-5, 1.0, 1e-6, False), [ROWS]),
-    "pow large": (lambda x: paddle.pow(x.abs() * 0.1 + 1, 1e5), [ROWS]),
+    "pow small": (lambda x: paddle.pow(x.abs() + 0.5, 1e-5), [ROWS]),
     "layer_norm bias": (lambda x: F.layer_norm(x, [6], None, weight(6)),
                         [ROWS]),
     "layer_norm scale": (lambda x: F.layer_norm(x, [6], weight(6), None),
