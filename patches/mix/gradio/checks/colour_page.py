@@ -14,15 +14,18 @@ def find(run, image, name):
     import time
 
     import numpy as np
+    from demo.labelling import split_labels
 
     pixels = np.asarray(image).astype(int)
     found = []
-    for word in (word.strip() for word in run.inputs["labels"].split(",")):
+    for word in split_labels(run.inputs["labels"]):
         run.progress("detecting", name=name)
         if word == "slow":
             for _ in range(600):
                 run.check()
                 time.sleep(0.1)
+        if word == "steady":
+            time.sleep(0.3)
         mask = np.abs(pixels - COLOURS.get(word, (999, 999, 999))).max(axis=2) < 40
         if mask.any():
             found.append((word, 0.5, mask))

@@ -8,7 +8,7 @@ import sys
 import pytest
 from PIL import Image
 
-from proving.browser import User, launched
+from proving.browser import launched
 from proving.tree import on_path
 
 on_path(os.path.dirname(os.path.abspath(__file__)))  # the tests are imported by pytest, which adds no directory
@@ -40,6 +40,32 @@ def bad_files(tmp_path_factory):
     return folder
 
 
+def speaks_one_language(someone, locale):
+    """Chinese is shown to no English reader, and to a Chinese one no whole English sentence or head of a table."""
+    text = someone.text()
+    if locale == "en-US":
+        assert not re.findall(r"[\u4e00-\u9fff]+", text)
+    else:
+        assert re.search("运行", text)
+        assert not re.findall(r"\b(image|why|label|score|points|area|prompt|Run|Cancel|Status|Holes)\b", text)
+
+
+def fits(someone, parts):
+    """Every part of the page can be reached without a menu, nothing reaches beyond the window, run and status are in sight."""
+    width = someone.page.viewport_size["width"]
+    labels = someone.page.locator("#sections label")
+    assert labels.count() == len(parts)
+    for number, part in enumerate(parts):
+        box = labels.nth(number).bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width
+        someone.tab(number)
+        someone.page.locator("#%s-run" % part).wait_for(state="visible")
+        assert someone.page.evaluate("document.documentElement.scrollWidth") <= width
+        someone.page.evaluate("window.scrollTo(0, 0)")
+        assert someone.visible(part + "-run", part + "-cancel", part + "-status")
+        assert someone.faults() == []
+
+
 @pytest.fixture(scope="module")
 def models(request, tmp_path_factory):
     """A directory with the tiny models that a module names, made by the program that the tests of AppFlow use."""
@@ -67,10 +93,10 @@ def user(browser, server, out, request):
     """A function that opens the page as one more user."""
     contexts = []
 
-    def open_page(locale="en-US"):
-        context = browser.new_context(locale=locale, viewport={"width": 1280, "height": 1000}, accept_downloads=True)
+    def open_page(locale="en-US", width=1280, height=1000):
+        context = browser.new_context(locale=locale, viewport={"width": width, "height": height}, accept_downloads=True)
         contexts.append(context)
-        return User(context, server, os.path.join(out, re.sub(r"[^a-z0-9]+", "-", request.node.name)))
+        return pages.User(context, server, os.path.join(out, re.sub(r"[^a-z0-9]+", "-", request.node.name)))
 
     yield open_page
     for context in contexts:

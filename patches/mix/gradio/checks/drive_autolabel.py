@@ -5,12 +5,14 @@ On the fork base AppFlow's Grounding DINO and SAM run (tiny, seeded); the releas
 
 import io
 import os
+import re
 import stat
 import zipfile
 
 import numpy as np
 import pages
 import pytest
+from conftest import fits, speaks_one_language
 from PIL import Image, ImageDraw
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -233,14 +235,66 @@ def test_cancel_in_mid_run(user, server, files, tmp_path):
     someone.write("batch-labels", LABELS if FORK else "slow")
     options(someone, "batch")
     someone.run("batch")
-    someone.wait("batch", r"\d+.png: (detecting|segmenting)")
+    someone.wait("batch", r"of 300: \d+.png: (detecting|segmenting)")
     someone.picture("running")
+    # a second click on Run has an answer: the button says what goes on, and Cancel is there to be clicked
+    assert someone.page.locator("#batch-run").inner_text() == "Running…" and someone.page.locator("#batch-run").is_disabled()
+    assert someone.page.locator("#batch-cancel").is_enabled()
     someone.cancel("batch")
-    someone.wait("batch", "Cancelled; no result was kept")
-    assert someone.page.locator("#batch-download a").count() == 0
+    someone.wait("batch", r"\[Cancelled\]")
+    assert someone.page.locator("#batch-run").is_enabled() and someone.page.locator("#batch-cancel").is_disabled()
     label_one(other, files / "img2.png", DONE_ZH)
     assert server.workers() == before
     assert server.runs() == []
+
+
+def test_cancel_keeps_what_is_finished(user, files, tmp_path):
+    content = (files / "img0.png").read_bytes()
+    packed = archive(tmp_path / "many.zip", [("%03d.png" % number, content) for number in range(300)])
+    someone = user()
+    someone.tab(1)
+    assert someone.page.locator("#batch-run").is_enabled() and someone.page.locator("#batch-cancel").is_disabled()
+    assert someone.status("batch") == "[Idle]"
+    someone.upload("batch-files", packed)
+    someone.write("batch-labels", LABELS if FORK else "red, steady")
+    options(someone, "batch")
+    someone.run("batch")
+    said = someone.wait("batch", r"\[Running\] .* ([3-9]|\d\d+) of 300: ")
+    assert re.search(r"[█░]{20} \d+ %", said)
+    someone.cancel("batch")
+    said = someone.wait("batch", r"Cancelled; the \d+ of 300 images that are finished are kept")
+    someone.picture("kept")
+    with zipfile.ZipFile(someone.download("batch-download", tmp_path)) as result:
+        labels = [name for name in result.namelist() if name.endswith(".json")]
+    assert len(labels) == int(re.search(r"the (\d+) of", said).group(1)) >= 2
+
+
+def test_the_users_file_name(user, tmp_path):
+    """gradio takes some letters out of file names; labelme looks for the user's file."""
+    path = tmp_path / "what? 100%.png"
+    picture(0).save(str(path))
+    someone = user()
+    label_one(someone, path, DONE_EN)
+    assert pages.read_json(someone.download("single-download", tmp_path))["imagePath"] == "what? 100%.png"
+    someone.tab(1)
+    someone.upload("batch-files", path)
+    someone.write("batch-labels", LABELS)
+    options(someone, "batch")
+    someone.run("batch")
+    someone.wait("batch", DONE_EN)
+    with zipfile.ZipFile(someone.download("batch-download", tmp_path)) as result:
+        assert sorted(result.namelist()) == ["what? 100%.json", "what? 100%.png"]
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)], ids=["desk", "phone"])
+def test_every_screen(user, locale, size):
+    someone = user(locale, *size)
+    speaks_one_language(someone, locale)
+    if locale == "zh-CN":
+        assert "请用英文填写" in someone.text()
+    fits(someone, ["single", "batch"])
+    someone.picture("page")
 
 
 def test_a_killed_server_leaves_nothing_to_the_next(user, server, files, tmp_path):

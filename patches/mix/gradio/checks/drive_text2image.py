@@ -9,6 +9,7 @@ import imageio
 import numpy as np
 import pages
 import pytest
+from conftest import fits, speaks_one_language
 from PIL import Image
 
 PROGRAM = [os.path.join(pages.DIRECTORY, "gradio_text2image.py")]
@@ -174,7 +175,27 @@ def test_bad_words_and_numbers(user, photo):
     someone.write("upscaling-prompt", "a dog")
     someone.write("upscaling-seed", 10**12)
     someone.run("upscaling")
-    someone.wait("upscaling", "seed 为 1000000000000，应在 -1 与")
+    someone.wait("upscaling", "随机种子，-1 为随机 为 1000000000000，应在 -1 与")
+
+
+def test_too_few_steps_and_long_prompts(user, photo):
+    someone = user()
+    fill(someone, "image2image", photo, 1, steps=3, strength=0.25)
+    someone.run("image2image")
+    someone.wait("image2image", r"\[Failed\] 3 steps times a strength of 0.25 is less than one step.*at least 4 steps")
+    fill(someone, "image2image", photo, 1, prompt="a red house in the sun " * 20 + "zebra")
+    someone.run("image2image")
+    someone.wait("image2image", r"\[Done\].*prompt has \d+ tokens and the model reads 77; not read: .*zebra")
+    someone.picture("long")
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)], ids=["desk", "phone"])
+def test_every_screen(user, locale, size):
+    someone = user(locale, *size)
+    speaks_one_language(someone, locale)
+    fits(someone, TABS)
+    someone.picture("page")
 
 
 def test_a_killed_server_leaves_nothing_to_the_next(user, server, photo):

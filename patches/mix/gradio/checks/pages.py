@@ -6,7 +6,7 @@ import re
 import sys
 
 from proving import browser
-from proving.wheels import cache, environment
+from proving.wheels import cache, environment, unpacked
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TREE = os.getcwd()
@@ -60,6 +60,42 @@ class Server(browser.Server):
         """Directories of runs that have not been removed."""
         kinds = re.compile(r"(single|batch|upscaling|image2image|dual_guided|text2video)-")
         return sorted(name for _, folders, _ in os.walk(self.temporary) for name in folders if kinds.match(name))
+
+
+class User(browser.User):
+    """A reader of one of the two pages, whose parts are chosen by a group of radio buttons."""
+
+    def __init__(self, context, server, pictures):
+        self.page, self._pictures, self._taken = context.new_page(), pictures, 0
+        self.page.set_default_timeout(browser.PATIENCE)
+        self.elsewhere = []
+        self.page.on("request", lambda request: self._note(request.url, server.url))
+        self.page.goto(server.url)
+        self.page.wait_for_selector("#sections label")
+        # the page speaks the browser's language once it has asked for it
+        self.page.wait_for_function("() => /^\\[/.test(document.querySelector('.actions textarea').value)")
+
+    def tab(self, number):
+        self.page.locator("#sections label").nth(number).click()
+
+    def visible(self, *names):
+        """Whether the elements of these names lie inside of the window as it is scrolled now."""
+        boxes = [self.page.locator("#" + name).bounding_box() for name in names]
+        size = self.page.viewport_size
+        return all(box and box["y"] >= 0 and box["y"] + box["height"] <= size["height"] + 1 for box in boxes)
+
+    def text(self):
+        """All words that are shown."""
+        return self.page.evaluate("document.body.innerText")
+
+    def faults(self):
+        """What axe-core finds outside of gradio's own data tables, as (rule, impact, first element, number of elements)."""
+        version, want = "0.1.8", "fdd263c998388f1a8e67cad02677e612d946248bd44d163be5e8650ea31f95f8"
+        place = unpacked(cache("mix-gradio"), "axe-playwright-python", version, want, "axe_playwright_python/axe")
+        with open(os.path.join(place, "axe_playwright_python", "axe.min.js"), encoding="utf-8") as stream:
+            self.page.evaluate(stream.read())
+        found = self.page.evaluate("axe.run({exclude: [['.table-wrap']]})")["violations"]
+        return [(rule["id"], rule["impact"], rule["nodes"][0]["html"][:160], len(rule["nodes"])) for rule in found]
 
 
 def read_json(path):

@@ -168,7 +168,7 @@ def others(recorder, directory):
     for number, (height, width) in enumerate(((120, 90), (33, 71), (42, 42))):
         picture = Image.fromarray(seeding.smooth_image(f"instructblip.picture{number}", height, width))
         size = one.reference.shape(f"picture{number}")[-1]
-        one.compare("forward", f"picture{number}", InstructBlipImageProcessor(size=size)(picture)[0])
+        one.compare("forward", f"picture{number}", InstructBlipImageProcessor(size=size)(picture)["pixel_values"][0])
 
 
 def tokens(recorder, directory):

@@ -20,8 +20,8 @@ README.md says what to install and what is taken.
 
 import os
 
-from demo import words
-from demo.interface import examples, headers, serve, uploaded_image, word
+from demo import results, words
+from demo.interface import examples, sections, serve, table, uploaded_files, uploaded_image, word
 from demo.uploads import Upload, check_image, check_number, check_prompt, gather
 from demo.words import Refused
 
@@ -30,7 +30,7 @@ import gradio as gr
 TITLE = "PaddleMIX Auto Label"
 
 
-def options(page, labels, box_threshold, text_threshold, tolerance, min_area, embed):
+def options(page, labels, box_threshold, text_threshold, tolerance, min_area, holes, embed):
     """The inputs that one image and many images have in common, checked."""
     return {
         "labels": check_prompt(labels, page.limits, required=False),
@@ -38,12 +38,13 @@ def options(page, labels, box_threshold, text_threshold, tolerance, min_area, em
         "text_threshold": check_number("text_threshold", text_threshold, 0.01, 1.0, float),
         "tolerance": check_number("tolerance", tolerance, 0.0, 100.0, float),
         "min_area": check_number("min_area", min_area, 1, 1000000),
+        "holes": holes if holes == "cut" else "label",
         "embed": bool(embed),
         "megapixels": page.limits.megapixels,
     }
 
 
-def option_inputs(tab):
+def option_inputs(page, tab):
     """The components of `options` but the last, in its order."""
     labels = gr.Textbox(label=word("labels"), info=word("labels_info"), elem_id=tab + "-labels", lines=2)
     with gr.Row():
@@ -52,13 +53,22 @@ def option_inputs(tab):
     with gr.Row():
         tolerance = gr.Slider(0.0, 10.0, value=1.0, step=0.5, label=word("tolerance"))
         min_area = gr.Number(value=16, precision=0, label=word("min_area"))
-    return labels, box, text, tolerance, min_area
+    holes = gr.Radio(["label", "cut"], value="label", label=word("holes"), elem_id=tab + "-holes")
+    page.localized.append(
+        (
+            holes,
+            lambda language: gr.update(
+                choices=[(words.say(language, "holes_" + way), way) for way in ("label", "cut")]
+            ),
+        )
+    )
+    return labels, box, text, tolerance, min_area, holes
 
 
-def summary(language, outputs):
-    text = words.say(language, "labelled", images=outputs["images"], shapes=len(outputs["rows"]))
-    if outputs["left_out"]:
-        text += words.say(language, "left_out", count=len(outputs["left_out"]))
+def summary(language, made, left_out):
+    text = words.say(language, "labelled", images=made["images"], shapes=len(made["rows"]))
+    if left_out:
+        text += words.say(language, "left_out", count=len(left_out))
     return text
 
 
@@ -66,26 +76,27 @@ def single(page, pictures):
     with gr.Row():
         with gr.Column():
             image = uploaded_image(elem_id="single-image")
-            labels, *others = option_inputs("single")
+            labels, *others = option_inputs(page, "single")
             embed = gr.Checkbox(value=True, label=word("embed"))
             run, cancel, status = page.buttons("single")
         with gr.Column():
             preview = gr.Image(label=word("preview"), interactive=False, format="png", elem_id="single-preview")
-            rows = gr.Dataframe(headers=headers("shapes_heads"), label=word("shapes"), interactive=False, wrap=True)
+            rows = table(page, "shapes_heads", label=word("shapes"))
             download = gr.File(label=word("download"), elem_id="single-download")
     rows_of_examples = [[pictures["rings"], "ring, box"], [pictures["house"], "house, roof"]]
-    examples(rows_of_examples, [image, labels], "autolabel_heads")
+    examples(page, rows_of_examples, [image, labels], "autolabel_heads")
 
-    def prepare(place, path, *values):
-        if path is None:
+    def prepare(place, chosen, *values):
+        if chosen is None:
             raise Refused("no_image")
-        upload = Upload(os.path.basename(path), path)
+        upload = Upload(name=chosen[1], path=chosen[0])
         given = options(page, *values)
         check_image(upload, page.limits)
-        return {**given, "uploads": [(upload.name, upload.path)], "as_zip": False}
+        return {**given, "uploads": [(upload.name, upload.path)]}
 
-    def present(language, inputs, outputs):
-        return (outputs["previews"][0][0], outputs["rows"], outputs["file"]), summary(language, outputs)
+    def present(language, inputs, outputs, place):
+        made = results.collect(place, as_zip=False)
+        return (made["previews"][0][0], made["rows"], made["file"]), summary(language, made, outputs["left_out"])
 
     inputs = [image, labels, *others, embed]
     page.wire("single", run, cancel, inputs, [preview, rows, download], status, prepare, present)
@@ -94,40 +105,46 @@ def single(page, pictures):
 def batch(page):
     with gr.Row():
         with gr.Column():
-            files = gr.File(label=word("files"), file_count="multiple", elem_id="batch-files")
-            directory = gr.File(label=word("directory"), file_count="directory", elem_id="batch-directory")
-            labels, *others = option_inputs("batch")
+            files = uploaded_files(label=word("files"), file_count="multiple", elem_id="batch-files")
+            directory = uploaded_files(label=word("directory"), file_count="directory", elem_id="batch-directory")
+            labels, *others = option_inputs(page, "batch")
             embed = gr.Checkbox(value=False, label=word("embed"))
             run, cancel, status = page.buttons("batch")
         with gr.Column():
             preview = gr.Gallery(label=word("preview"), interactive=False, format="png", elem_id="batch-preview")
-            rows = gr.Dataframe(headers=headers("shapes_heads"), label=word("shapes"), interactive=False, wrap=True)
-            report = gr.Dataframe(headers=headers("report_heads"), label=word("report"), interactive=False, wrap=True)
+            rows = table(page, "shapes_heads", label=word("shapes"))
+            report = table(page, "report_heads", label=word("report"))
             download = gr.File(label=word("download"), elem_id="batch-download")
 
     def prepare(place, chosen, inside, *values):
         given = options(page, *values)
-        uploads, left_out = gather([*(chosen or []), *(inside or [])], os.path.join(place, "unpacked"), page.limits)
+        uploads, left_out = gather([*chosen, *inside], os.path.join(place, "unpacked"), page.limits)
         pairs = [(upload.name, upload.path) for upload in uploads]
         refused = [(name, reason.key, reason.values) for name, reason in left_out]
-        return {**given, "uploads": pairs, "left_out": refused, "as_zip": True}
+        return {**given, "uploads": pairs, "left_out": refused}
 
-    def present(language, inputs, outputs):
-        outputs["left_out"] = [*inputs["left_out"], *outputs["left_out"]]
-        reasons = [[name, words.say(language, key, **values)] for name, key, values in outputs["left_out"]]
-        return (outputs["previews"], outputs["rows"], reasons, outputs["file"]), summary(language, outputs)
+    def shown(language, made, left_out):
+        reasons = [[name, words.say(language, key, **values)] for name, key, values in left_out]
+        return made["previews"], made["rows"], reasons, made["file"]
+
+    def present(language, inputs, outputs, place):
+        made, left_out = results.collect(place, as_zip=True), [*inputs["left_out"], *outputs["left_out"]]
+        return shown(language, made, left_out), summary(language, made, left_out)
+
+    def keep(language, inputs, place):
+        made = results.collect(place, as_zip=True)
+        if made is None:
+            return None
+        said = words.say(language, "kept", images=made["images"], total=len(inputs["uploads"]))
+        return shown(language, made, inputs["left_out"]), said
 
     inputs = [files, directory, labels, *others, embed]
-    page.wire("batch", run, cancel, inputs, [preview, rows, report, download], status, prepare, present)
+    page.wire("batch", run, cancel, inputs, [preview, rows, report, download], status, prepare, present, keep)
 
 
 def build(page, pictures):
     gr.Markdown(word("autolabel_title"))
-    with gr.Tabs():
-        with gr.Tab(word("single"), id="single"):
-            single(page, pictures)
-        with gr.Tab(word("batch"), id="batch"):
-            batch(page)
+    sections(page, ["single", "batch"], lambda name: single(page, pictures) if name == "single" else batch(page))
 
 
 def main(argv=None, command=None):

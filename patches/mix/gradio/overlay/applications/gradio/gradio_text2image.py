@@ -18,9 +18,10 @@
 README.md says what to install and what is taken.
 """
 
+import math
 import os
 
-from demo.interface import MOST_SEED, examples, seed_of, serve, uploaded_image, word
+from demo.interface import MOST_SEED, examples, sections, seed_of, serve, uploaded_image, word
 from demo.uploads import Upload, check_number, check_prompt, read_image
 from demo.words import Refused
 
@@ -77,11 +78,15 @@ def checked(page, tab, place, values):
             kind, low, high, _, step = NUMBERS[name]
             number = check_number(name, values[name], low, high, kind)
             given[name] = number // 8 * 8 if step == 8 else number
+    if "strength" in given and int(given["steps"] * given["strength"]) < 1:
+        least = math.ceil(1 / given["strength"])
+        raise Refused("few_steps", steps=given["steps"], strength=given["strength"], least=least)
     given["seed"] = seed_of(given["seed"])
     if "image" in values:
         if values["image"] is None:
             raise Refused("no_image")
-        image = read_image(Upload(os.path.basename(values["image"]), values["image"]), page.limits)
+        path, name = values["image"]
+        image = read_image(Upload(name, path), page.limits)
         given["image"] = os.path.join(place, "input.png")
         image.save(given["image"])
     return given
@@ -128,17 +133,18 @@ def tab(page, name, pictures):
                 outputs = [result, download]
     if "image" in takes:
         examples(
+            page,
             [[pictures["house"], prompt] for prompt in PROMPTS[name]],
             [inputs["image"], inputs["prompt"]],
             "image_heads",
         )
     else:
-        examples([[prompt] for prompt in PROMPTS[name]], [inputs["prompt"]], "prompt_heads")
+        examples(page, [[prompt] for prompt in PROMPTS[name]], [inputs["prompt"]], "prompt_heads")
 
     def prepare(place, *values):
         return checked(page, name, place, dict(zip(inputs, values)))
 
-    def present(language, given, made):
+    def present(language, given, made, place):
         if name == "text2video":
             return (made["video"], made["gif"], [made["video"], made["gif"]]), None
         return (made["image"], made["image"]), None
@@ -148,10 +154,7 @@ def tab(page, name, pictures):
 
 def build(page, pictures):
     gr.Markdown(word("text2image_title"))
-    with gr.Tabs():
-        for name in TABS:
-            with gr.Tab(word(name), id=name):
-                tab(page, name, pictures)
+    sections(page, list(TABS), lambda name: tab(page, name, pictures))
 
 
 def main(argv=None, command=None):

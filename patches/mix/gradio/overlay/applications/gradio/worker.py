@@ -33,6 +33,7 @@ class Run:
     def __init__(self, message, channel, cancelled):
         self.number, self.inputs, self.folder = message["run"], message["inputs"], message["folder"]
         self._channel, self._cancelled = channel, cancelled
+        self._part = None
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -42,9 +43,17 @@ class Run:
         if self.number in self._cancelled:
             raise Refused("cancelled")
 
+    def part(self, number, total):
+        """Says which of how many parts follows; it stands before what `progress` says, and gives the share that is done."""
+        self._part = (number, total) if total > 1 else None
+
     def progress(self, key, share=None, **values):
         """Says how far it is (share of 1), and checks for a cancel."""
         self.check()
+        if self._part is not None:
+            number, total = self._part
+            values = {**values, "part": number + 1, "parts": total}
+            share = number / total if share is None else share
         self._channel.write({"run": self.number, "progress": key, "share": share, "values": values})
 
 

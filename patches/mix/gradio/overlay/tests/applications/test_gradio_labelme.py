@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "applications", "gradio"))
 
-from demo import labelling, labelme_file  # noqa: E402
+from demo import labelling, labelme_file, results  # noqa: E402
 from demo.labelme_file import BACKGROUND  # noqa: E402
 
 
@@ -118,7 +118,7 @@ def test_an_object_in_the_hole_of_another_is_drawn_after_it():
     ring[5:45, 5:45], ring[12:38, 12:38] = True, False
     ball = np.zeros((50, 50), bool)
     ball[20:30, 20:30] = True
-    given = {"tolerance": 0.0, "min_area": 1}
+    given = {"tolerance": 0.0, "min_area": 1, "holes": "label"}
     shapes = labelling._shapes([("ball", 0.9, ball), ("ring", 0.8, ring)], given)
     assert [(shape["label"], shape["group_id"]) for shape in shapes] == [("ring", 1), (BACKGROUND, 1), ("ball", 0)]
     assert (drawn(shapes, (50, 50)) == (ring | ball)).all()
@@ -156,6 +156,55 @@ def test_small_parts_are_left_out():
     assert len(ordered(mask, min_area=1)) == 3
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_holes_cut_into_the_polygon(seed):
+    """Each polygon by itself, as a converter takes it, is the island without its holes."""
+    mask = blobs(seed)
+    shapes = ordered(mask, tolerance=0, min_area=1, holes="cut")
+    assert {shape["label"] for shape in shapes} == {"dog"}
+    assert (filled(shapes, mask.shape[::-1]) == mask).all()
+    # the area that converters compute from the corners is that of the outline minus that of the holes
+    for shape in shapes:
+        x, y = np.array(shape["points"]).T
+        area = abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+        canvas = np.zeros(mask.shape, np.uint8)
+        cv2.fillPoly(canvas, [np.array(shape["points"], np.int32)], 1)
+        assert area <= canvas.sum()
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 1.0])
+def test_a_ring_as_a_converter_sees_it(tolerance):
+    mask = np.zeros((60, 80), np.uint8)
+    mask[5:55, 5:55] = 1
+    mask[20:40, 20:40] = 0
+    (shape,) = ordered(mask, tolerance=tolerance, holes="cut")
+    assert not labelme_file.crosses_itself(np.array(shape["points"]))
+    assert (drawn([shape], (80, 60)) == mask.astype(bool)).mean() > 0.99
+    x, y = np.array(shape["points"]).T
+    assert abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2 == pytest.approx(49**2 - 21**2, abs=45)
+    assert len(ordered(mask, holes="label")) == 2
+
+
+def test_small_holes_are_not_cut():
+    mask = np.ones((20, 20), np.uint8)
+    mask[10, 10] = 0
+    assert len(ordered(mask, min_area=2, holes="cut")[0]["points"]) == 4
+    assert len(ordered(mask, min_area=1, holes="cut")[0]["points"]) > 4
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("dog, cat", ["dog", "cat"]),
+        ("dog，cat、 bird；car;bus\nhouse", ["dog", "cat", "bird", "car", "bus", "house"]),
+        (" , 、", []),
+        ("traffic light", ["traffic light"]),
+    ],
+)
+def test_labels_are_separated_as_either_language_does(text, want):
+    assert labelling.split_labels(text) == want
+
+
 @pytest.mark.parametrize(
     ("phrase", "want"),
     [
@@ -185,7 +234,7 @@ def test_labels_lose_what_decoding_leaves(label, want):
 
 def test_the_file_has_labelmes_keys():
     shapes = ordered(blobs(1))
-    content = json.loads(labelme_file.dump(labelme_file.label_file(shapes, "猫 1.png", 57, 41)))
+    content = json.loads(results.dump(labelme_file.label_file(shapes, "猫 1.png", 57, 41)))
     assert list(content) == ["version", "flags", "shapes", "imagePath", "imageData", "imageHeight", "imageWidth"]
     assert (content["imagePath"], content["imageData"]) == ("猫 1.png", None)
     assert (content["imageHeight"], content["imageWidth"]) == (41, 57)
@@ -227,6 +276,9 @@ class Run:
     def check(self):
         pass
 
+    def part(self, number, total):
+        self.said.append("%d of %d" % (number + 1, total))
+
     def progress(self, key, share=None, **values):
         self.said.append(key)
 
@@ -238,8 +290,13 @@ def bright(run, image, name):
 
 
 def options(**changes):
-    given = {"tolerance": 0.0, "min_area": 1, "embed": False, "as_zip": True, "megapixels": 1.0, "labels": "bright"}
+    given = {"tolerance": 0.0, "min_area": 1, "holes": "label", "embed": False, "megapixels": 1.0, "labels": "bright"}
     return {**given, **changes}
+
+
+def labelled(run, as_zip=True, find=bright):
+    """What the worker left out, and what the page collects."""
+    return {**labelling.autolabel(run, find=find), **results.collect(run.folder, as_zip)}
 
 
 def pictures(tmp_path):
@@ -262,7 +319,7 @@ def pictures(tmp_path):
 
 def test_many_images_become_a_zip_that_labelme_can_open(tmp_path):
     masks, uploads = pictures(tmp_path)
-    outputs = labelling.autolabel(Run(tmp_path, **options(uploads=uploads)), find=bright)
+    outputs = labelled(Run(tmp_path, **options(uploads=uploads)))
     assert [(name, key) for name, key, _ in outputs["left_out"]] == [
         ("dark.png", "no_objects"),
         ("cut.png", "cut_short"),
@@ -271,7 +328,7 @@ def test_many_images_become_a_zip_that_labelme_can_open(tmp_path):
     with zipfile.ZipFile(outputs["file"]) as archive:
         assert sorted(archive.namelist()) == ["a.json", "a.png", "deep/b.json", "deep/b.png"]
         for name, mask in masks.items():
-            content = json.loads(archive.read(labelme_file.json_name(name)))
+            content = json.loads(archive.read(results.json_name(name)))
             assert content["imagePath"] == os.path.basename(name)
             assert (filled(content["shapes"], mask.shape[::-1]) == mask).all()
     assert not os.path.exists(outputs["file"] + ".part")
@@ -279,7 +336,7 @@ def test_many_images_become_a_zip_that_labelme_can_open(tmp_path):
 
 def test_embedded_images_need_no_file_beside_them(tmp_path):
     masks, uploads = pictures(tmp_path)
-    outputs = labelling.autolabel(Run(tmp_path, **options(uploads=uploads[:2], embed=True)), find=bright)
+    outputs = labelled(Run(tmp_path, **options(uploads=uploads[:2], embed=True)))
     with zipfile.ZipFile(outputs["file"]) as archive:
         assert sorted(archive.namelist()) == ["a.json", "deep/b.json"]
         content = json.loads(archive.read("a.json"))
@@ -289,15 +346,13 @@ def test_embedded_images_need_no_file_beside_them(tmp_path):
 
 def test_one_image_becomes_one_file_or_a_reason(tmp_path):
     masks, uploads = pictures(tmp_path)
-    run = Run(tmp_path, **options(uploads=uploads[:1], as_zip=False, embed=True))
-    outputs = labelling.autolabel(run, find=bright)
+    run = Run(tmp_path, **options(uploads=uploads[:1], embed=True))
+    outputs = labelled(run, as_zip=False)
     assert os.path.basename(outputs["file"]) == "a.json"
     assert [row[1] for row in outputs["rows"]] == list(range(1, len(outputs["rows"]) + 1))
     for number, key in ((2, "no_objects"), (3, "cut_short")):
         with pytest.raises(labelling.Refused) as refused:
-            labelling.autolabel(
-                Run(tmp_path, **options(uploads=uploads[number : number + 1], as_zip=False)), find=bright
-            )
+            labelling.autolabel(Run(tmp_path, **options(uploads=uploads[number : number + 1])), find=bright)
         assert refused.value.key == key
 
 
@@ -309,6 +364,35 @@ def test_a_model_that_fails_on_one_image_does_not_lose_the_others(tmp_path):
             raise ZeroDivisionError("a model's own mistake")
         return bright(run, image, name)
 
-    outputs = labelling.autolabel(Run(tmp_path, **options(uploads=uploads[:2])), find=moody)
+    outputs = labelled(Run(tmp_path, **options(uploads=uploads[:2])), find=moody)
     assert outputs["left_out"] == [("a.png", "model_failed", {"reason": "a model's own mistake"})]
     assert outputs["images"] == 1
+
+
+def test_what_is_finished_outlives_a_run_that_is_not(tmp_path):
+    """Cancelled in the third image: two are whole, and say so."""
+    _, uploads = pictures(tmp_path)
+    run = Run(tmp_path, **options(uploads=uploads[:2] + [("c.png", uploads[0][1])]))
+
+    def stopped(run, image, name):
+        if name == "c.png":
+            raise labelling.Refused("cancelled")
+        return bright(run, image, name)
+
+    assert results.collect(run.folder, True) is None
+    with pytest.raises(labelling.Refused):
+        labelling.autolabel(run, find=stopped)
+    assert [word for word in run.said if " of " in word] == ["1 of 3", "2 of 3", "3 of 3"]
+    kept = results.collect(run.folder, True)
+    assert kept["images"] == len(kept["previews"]) == 2
+    with zipfile.ZipFile(kept["file"]) as archive:
+        assert sorted(archive.namelist()) == ["a.json", "a.png", "deep/b.json", "deep/b.png"]
+    # a record that was being written when the worker was ended is no record
+    with open(os.path.join(run.folder, "finished", "00009.json.part"), "w") as stream:
+        stream.write("{")
+    assert results.collect(run.folder, True)["images"] == 2
+
+
+def test_names_that_a_file_system_does_not_take():
+    assert results.safe_name("a/what? 100%.png") == "what_ 100_.png"
+    assert results.safe_name("猫.png") == "猫.png"

@@ -123,8 +123,41 @@ def test_images_are_turned_and_made_rgb(tmp_path):
         assert uploads.is_turned(path)
 
 
+def test_what_is_transparent_shows_white(tmp_path):
+    path = str(tmp_path / "a.png")
+    Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(path)
+    assert uploads.read_image(Upload("a", path), LIMITS).getpixel((1, 1)) == (255, 255, 255)
+    Image.new("RGBA", (4, 4), (255, 0, 0, 255)).save(path)
+    assert uploads.read_image(Upload("a", path), LIMITS).getpixel((1, 1)) == (255, 0, 0)
+    image = Image.new("P", (4, 4), 0)
+    image.putpalette([9, 9, 9, 200, 0, 0])
+    image.save(path, transparency=0)
+    assert uploads.read_image(Upload("a", path), LIMITS).getpixel((1, 1)) == (255, 255, 255)
+
+
+def test_sixteen_bits_keep_their_contrast(tmp_path):
+    grey = np.linspace(0, 65535, 256).reshape(16, 16).astype("uint16")
+    for name in ("a.png", "a.tif"):
+        path = str(tmp_path / name)
+        Image.fromarray(grey).save(path)
+        found = np.asarray(uploads.read_image(Upload("a", path), LIMITS))[..., 0].astype(int)
+        assert abs(found - grey // 257).max() <= 1
+    Image.fromarray((grey // 257).astype("int32")).save(path)  # 8 bits in 32
+    found = np.asarray(uploads.read_image(Upload("a", path), LIMITS))[..., 0].astype(int)
+    assert abs(found - grey // 257).max() <= 1
+
+
+def test_the_users_name_is_the_users(tmp_path):
+    """gradio's path lacks letters; what its user called it is what counts."""
+    (tmp_path / "what.png").write_bytes(png())
+    found, _ = uploads.gather([(str(tmp_path / "what.png"), "what?.png")], str(tmp_path / "unpacked"), LIMITS)
+    assert [(upload.name, os.path.basename(upload.path)) for upload in found] == [("what?.png", "what.png")]
+
+
 def gathered(tmp_path, *paths):
-    return uploads.gather([str(path) for path in paths], str(tmp_path / "unpacked"), LIMITS)
+    return uploads.gather(
+        [(str(path), os.path.basename(str(path))) for path in paths], str(tmp_path / "unpacked"), LIMITS
+    )
 
 
 def test_files_of_many_kinds(tmp_path):

@@ -16,7 +16,6 @@ import os
 
 from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGeneration
 from paddlemix.processors.instructblip_processing import InstructBlipProcessor
-from PIL import Image
 
 from .apptask import AppTask
 
@@ -32,7 +31,13 @@ class InstructBlipTask(AppTask):
     def __init__(self, task, model, **kwargs):
         super().__init__(task=task, model=model, **kwargs)
         self._static_mode = False
-        self._generate_kwargs = {"num_beams": 5, "max_new_tokens": 256, "min_length": 1, "repetition_penalty": 1.5}
+        self._generate_kwargs = {
+            "max_length": 256,
+            "min_length": 1,
+            "num_beams": 5,
+            "decode_strategy": "beam_search",
+            "repetition_penalty": 1.5,
+        }
         self._construct_processor(model)
         self._construct_model(model)
 
@@ -52,13 +57,16 @@ class InstructBlipTask(AppTask):
         image, prompt = inputs.get("image", None), inputs.get("prompt", None)
         assert image is not None, "The image is None"
         assert prompt is not None, "The prompt is None"
-        if isinstance(image, str):
-            image = Image.open(image)
         inputs["instructblip_input"] = self._processor(images=image, text=prompt)
         return inputs
 
     def _run_model(self, inputs):
-        options = {**self._generate_kwargs, **(inputs.get("generate_kwargs") or {})}
+        given = inputs.get("generate_kwargs") or {}
+        twins = {"max_new_tokens": "max_length", "do_sample": "decode_strategy"}
+        defaults = {key: value for key, value in self._generate_kwargs.items() if key not in map(twins.get, given)}
+        if given.get("do_sample") or given.get("decode_strategy") in ("sampling", "greedy_search"):
+            defaults["num_beams"] = 1
+        options = {**defaults, **given}
         inputs["result"], _ = self._model.generate(**inputs.pop("instructblip_input"), **options)
         return inputs
 

@@ -23,22 +23,86 @@ import os
 
 import numpy as np
 import paddle
+from paddlemix.utils.log import logger
 from paddlenlp.transformers import AutoTokenizer
-from PIL import Image
+from PIL import Image, ImageOps
+
+from .base_processing import ProcessorMixin
+from .blip_processing import BlipImageProcessor
+from .image_utils import load_image
 
 __all__ = ["InstructBlipImageProcessor", "InstructBlipProcessor"]
 
 IMAGE_TOKEN = "<image>"
-IMAGE_FILE, PROCESSOR_FILE, QFORMER_FOLDER = "preprocessor_config.json", "processor_config.json", "qformer_tokenizer"
+PROCESSOR_FILE, QFORMER_FOLDER = "processor_config.json", "qformer_tokenizer"
+OPTIONS = (
+    "num_query_tokens",
+    "use_image_token",
+    "decoder_only",
+    "max_txt_len",
+    "max_output_txt_len",
+    "max_qformer_len",
+    "max_prompt_len",
+)
 
 
-class InstructBlipImageProcessor:
+def upright_rgb(image):
     """
-    RGB, bicubic to a square, scaled to [0, 1], normalized with CLIP's mean and deviation.
+    One picture as an upright `PIL.Image` of mode RGB.
 
     Args:
-        size (`int`, *optional*, defaults to 224): height and width in pixels.
+        image:
+            `PIL.Image` of any mode but F; `ndarray` or `Tensor` of uint8 or uint16, [H, W], [H, W, C] or [C, H, W] with 1, 3 or 4
+            channels; a path or an address. 16 bits are scaled to 8, what is transparent shows white, EXIF's rotation is applied.
+
+    Raises:
+        TypeError: something else; floating point values, whose range is not known.
+        ValueError: no such file; an array of another shape.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        image = load_image(os.fspath(image), convert_to_rgb=False)
+    if isinstance(image, (np.ndarray, paddle.Tensor)):
+        image = _from_array(np.asarray(image))
+    if not isinstance(image, Image.Image):
+        raise TypeError(f"an image is a PIL.Image, an array, a path or an address, not {type(image).__name__}")
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        raise TypeError("a picture of mode F has values of an unknown range; next: give uint8 or uint16")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        grey = np.asarray(image, np.int64)
+        grey = grey // 257 if grey.max() > 255 else grey  # 16 bits; Pillow holds 8 bits in mode I, too
+        image = Image.fromarray(grey.clip(0, 255).astype("uint8"))
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def _from_array(array):
+    """[H, W], [H, W, C] or [C, H, W] of uint8 or uint16 as a `PIL.Image`."""
+    if array.dtype not in (np.uint8, np.uint16):
+        raise TypeError(
+            f"an image array has to be uint8 (or uint16), this one is {array.dtype}; scaling to [0, 1] follows here"
+        )
+    if array.ndim == 3 and array.shape[-1] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
+        array = array.transpose(1, 2, 0)
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (1, 3, 4)) or 0 in array.shape:
+        raise ValueError(
+            f"an image array is [H, W], [H, W, C] or [C, H, W] with 1, 3 or 4 channels, not {array.shape}"
+        )
+    array = (array // 257).astype("uint8") if array.dtype == np.uint16 else array
+    return Image.fromarray(np.ascontiguousarray(array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array))
+
+
+class InstructBlipImageProcessor(BlipImageProcessor):
+    """
+    BLIP-2's image processor with CLIP's mean and deviation, for pictures of every kind that [`upright_rgb`] takes.
+
+    Args:
+        size (`int` or `dict`, *optional*, defaults to 224): height and width in pixels.
         image_mean, image_std (`list` of 3 `float`, *optional*): of the channels.
+        kwargs: as in [`BlipImageProcessor`].
     """
 
     def __init__(
@@ -46,60 +110,46 @@ class InstructBlipImageProcessor:
         size=224,
         image_mean=(0.48145466, 0.4578275, 0.40821073),
         image_std=(0.26862954, 0.26130258, 0.27577711),
+        **kwargs,
     ):
-        self.size, self.image_mean, self.image_std = size, list(image_mean), list(image_std)
+        size = {"height": size, "width": size} if isinstance(size, int) else size
+        if set(size) != {"height", "width"} or size["height"] != size["width"]:
+            raise ValueError(f"the size is {size}; only squares with height and width are known")
+        super().__init__(size=size, image_mean=list(image_mean), image_std=list(image_std), **kwargs)
 
-    def __call__(self, images):
+    def resize(self, image, size, resample=Image.BICUBIC, **kwargs):
+        """[H, W, 3] of uint8 to `size`; the channels are the last axis whatever the height."""
+        return np.asarray(Image.fromarray(image).resize((size["width"], size["height"]), resample=resample))
+
+    def preprocess(self, images, return_tensors="np", **kwargs):
         """
         Args:
-            images: a picture or a list of them: `PIL.Image`, or `ndarray` [H, W, 3] of uint8.
+            images: a picture, an array or `Tensor` [N, H, W, C] or [N, C, H, W] of several, or a list of pictures.
+            return_tensors (`str`): `"np"` or `"pd"`.
 
         Returns:
-            `ndarray` [N, 3, size, size] of float32.
+            `pixel_values` [N, 3, size, size] of float32.
 
         Raises:
-            TypeError: neither a picture nor an array of uint8.
+            TypeError, ValueError: see [`upright_rgb`]; there is no picture.
         """
-        images = images if isinstance(images, (list, tuple)) else [images]
-        return np.stack([self._one(image) for image in images])
-
-    def _one(self, image):
-        if isinstance(image, np.ndarray):
-            if image.dtype != np.uint8:
-                raise TypeError(f"an image array has to be uint8, this one is {image.dtype}; scaling follows here")
-            image = Image.fromarray(image)
-        if not isinstance(image, Image.Image):
-            raise TypeError(f"an image is a PIL.Image or an array, not {type(image).__name__}")
-        image = image.convert("RGB").resize((self.size, self.size), resample=Image.BICUBIC)
-        array = np.asarray(image, np.float32) * np.float32(1 / 255)
-        array = (array - np.float32(self.image_mean)) / np.float32(self.image_std)
-        return np.ascontiguousarray(array.transpose(2, 0, 1))
-
-    def to_dict(self):
-        size = {"height": self.size, "width": self.size}
-        return {"size": size, "image_mean": self.image_mean, "image_std": self.image_std}
-
-    def save_pretrained(self, directory):
-        os.makedirs(directory, exist_ok=True)
-        with open(os.path.join(directory, IMAGE_FILE), "w", encoding="utf-8") as stream:
-            json.dump(self.to_dict(), stream, indent=2)
-
-    @classmethod
-    def from_pretrained(cls, directory):
-        """Reads what `save_pretrained` wrote, or the file of the same name of `transformers`."""
-        with open(os.path.join(directory, IMAGE_FILE), encoding="utf-8") as stream:
-            values = json.load(stream)
-        size = values["size"]
-        if isinstance(size, dict):
-            if size.get("height") != size.get("width") or "height" not in size:
-                raise ValueError(f"{directory}: the size is {size}; only squares with height and width are known")
-            size = size["height"]
-        return cls(size=size, image_mean=values["image_mean"], image_std=values["image_std"])
+        if isinstance(images, (np.ndarray, paddle.Tensor)) and images.ndim == 4:
+            images = list(np.asarray(images))
+        images = list(images) if isinstance(images, (list, tuple)) else [images]
+        if not images:
+            raise ValueError("there is no image: the list is empty")
+        images = [upright_rgb(image) for image in images]
+        made = super().preprocess(images, return_tensors="np", mode="test", **kwargs)
+        pixels = np.ascontiguousarray(made["pixel_values"], np.float32)
+        return {"pixel_values": paddle.to_tensor(pixels) if return_tensors == "pd" else pixels}
 
 
-class InstructBlipProcessor:
+class InstructBlipProcessor(ProcessorMixin):
     """
     Inputs of [`InstructBlipForConditionalGeneration`], and text of its answers.
+
+    Instructions that are too long lose their beginning, as in LAVIS, for the question stands at the end; answers lose their end. A
+    warning says what was cut.
 
     Args:
         image_processor ([`InstructBlipImageProcessor`])
@@ -110,8 +160,19 @@ class InstructBlipProcessor:
             put `num_query_tokens` tokens `<image>` before the text, and add it to the vocabulary if it is not there;
             `False` for a model with `image_token_index=None`.
         decoder_only (`bool`, *optional*, defaults to `True`): pad on the left; an encoder-decoder (T5) pads on the right.
-        max_txt_len (`int`, *optional*, defaults to 128): longest instruction, in tokens.
+        max_txt_len (`int`, *optional*, defaults to 128):
+            longest instruction in tokens, for the Q-Former, and in training for the language model, too.
+        max_output_txt_len (`int`, *optional*, defaults to 256): longest answer in training, in tokens.
+        max_qformer_len (`int`, *optional*, defaults to 512): positions of the Q-Former, above which `max_txt_len` does not act.
+        max_prompt_len (`int`, *optional*):
+            longest instruction that is put to the language model without an answer, in tokens; `None` cuts nothing. The
+            converter writes what the language model's positions leave beside the image and an answer.
     """
+
+    attributes = ["image_processor", "tokenizer", "qformer_tokenizer"]
+    image_processor_class = "InstructBlipImageProcessor"
+    tokenizer_class = "AutoTokenizer"
+    qformer_tokenizer_class = "AutoTokenizer"
 
     def __init__(
         self,
@@ -122,11 +183,18 @@ class InstructBlipProcessor:
         use_image_token=True,
         decoder_only=True,
         max_txt_len=128,
+        max_output_txt_len=256,
+        max_qformer_len=512,
+        max_prompt_len=None,
     ):
-        self.image_processor = image_processor
-        self.tokenizer, self.qformer_tokenizer = tokenizer, qformer_tokenizer
-        self.num_query_tokens, self.use_image_token = num_query_tokens, use_image_token
-        self.decoder_only, self.max_txt_len = decoder_only, max_txt_len
+        super().__init__(image_processor, tokenizer, qformer_tokenizer)
+        self.num_query_tokens, self.use_image_token, self.decoder_only = (
+            num_query_tokens,
+            use_image_token,
+            decoder_only,
+        )
+        self.max_txt_len, self.max_output_txt_len = max_txt_len, max_output_txt_len
+        self.max_qformer_len, self.max_prompt_len = max_qformer_len, max_prompt_len
         if tokenizer.pad_token_id is None:
             raise ValueError("the language model's tokenizer has no padding token; next: set tokenizer.pad_token")
         if use_image_token and tokenizer.convert_tokens_to_ids(IMAGE_TOKEN) in (None, tokenizer.unk_token_id):
@@ -136,12 +204,16 @@ class InstructBlipProcessor:
     def image_token_id(self):
         return self.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
 
+    @property
+    def model_input_names(self):
+        return ["pixel_values", "qformer_input_ids", "qformer_attention_mask", "input_ids", "attention_mask"]
+
     def __call__(self, images=None, text=None, answers=None, return_tensors="pd"):
         """
         Args:
             images:
-                a picture or a list of them; `None` leaves `pixel_values` out. A list of lists is videos: the frames of each, as
-                many for all, give `pixel_values` [N, F, 3, size, size].
+                a picture or several, see [`InstructBlipImageProcessor`]; `None` leaves `pixel_values` out. A list of lists is
+                videos: the frames of each, as many for all, give `pixel_values` [N, F, 3, size, size].
             text (`str` or list of `str`): instructions, one for each image or one for all.
             answers (`str` or list of `str`, *optional*): what shall be answered; gives `labels` for training.
             return_tensors (`str`): `"pd"` for tensors, `"np"` for arrays.
@@ -150,38 +222,47 @@ class InstructBlipProcessor:
             a dictionary of the model's arguments.
 
         Raises:
-            ValueError: neither images nor text, or numbers of images, instructions and answers that do not agree.
+            ValueError:
+                neither images nor text, numbers of images, instructions and answers that do not agree, or an instruction with
+                the placeholder of the image in it.
         """
         if images is None and text is None:
             raise ValueError("there are neither images nor text")
         made, frames = {}, 1
         if images is not None:
-            if isinstance(images, (list, tuple)) and isinstance(images[0], (list, tuple)):
+            if isinstance(images, (list, tuple)) and images and isinstance(images[0], (list, tuple)):
                 frames = len(images[0])
                 if {len(video) for video in images} != {frames}:
                     raise ValueError(
                         f"the videos have {[len(video) for video in images]} frames; give all the same number"
                     )
-                made["pixel_values"] = np.stack([self.image_processor(video) for video in images])
+                made["pixel_values"] = np.stack([self.image_processor(video)["pixel_values"] for video in images])
             else:
-                made["pixel_values"] = self.image_processor(images)
+                made["pixel_values"] = self.image_processor(images)["pixel_values"]
         if text is not None:
             text = [text] if isinstance(text, str) else list(text)
             number = len(made["pixel_values"]) if images is not None else len(text)
             text = text * number if len(text) == 1 else text
-            if len(text) != number:
+            if not text or len(text) != number:
                 raise ValueError(f"there are {number} images and {len(text)} instructions")
+            if any(IMAGE_TOKEN in one for one in text):
+                raise ValueError(
+                    f"the instruction holds {IMAGE_TOKEN}, which stands for the places of the image; next: leave it out, the "
+                    "processor puts the image before the text"
+                )
             made.update(self._instructions(text, answers, frames))
         if return_tensors == "np":
             return made
         return {key: paddle.to_tensor(value) for key, value in made.items()}
 
     def _instructions(self, text, answers, frames):
-        qformer = [self._ids(self.qformer_tokenizer, one) for one in text]
+        limit = min(self.max_txt_len, self.max_qformer_len)
+        qformer = [self._last(self.qformer_tokenizer, one, limit, "the Q-Former") for one in text]
         made = {}
         made["qformer_input_ids"], made["qformer_attention_mask"] = pad(qformer, self.qformer_tokenizer.pad_token_id)
         image = [self.image_token_id] * (self.num_query_tokens * frames) if self.use_image_token else []
-        rows = [image + self._ids(self.tokenizer, one) for one in text]
+        limit = self.max_prompt_len if answers is None else self.max_txt_len
+        rows = [image + self._last(self.tokenizer, one, limit, "the language model") for one in text]
         if answers is None:
             padded = pad(rows, self.tokenizer.pad_token_id, left=self.decoder_only)
             made["input_ids"], made["attention_mask"] = padded
@@ -199,13 +280,33 @@ class InstructBlipProcessor:
         made["labels"] = pad(labels, -100)[0]
         return made
 
-    def _ids(self, tokenizer, text):
-        return tokenizer(text, max_length=self.max_txt_len, truncation=True)["input_ids"]
+    def _last(self, tokenizer, text, limit, reader):
+        """Ids of a text with special tokens; of more than `limit` the last of the text stay."""
+        ids = tokenizer(text)["input_ids"]
+        if limit is None or len(ids) <= limit:
+            return ids
+        plain = tokenizer(text, add_special_tokens=False)["input_ids"]
+        special = len(ids) - len(plain)
+        first = next(place for place in range(special + 1) if ids[place : place + len(plain)] == plain)
+        dropped = len(ids) - limit
+        if dropped > len(plain):
+            raise ValueError(f"a limit of {limit} tokens leaves no room beside {special} special tokens")
+        logger.warning(
+            f"an instruction of {len(ids)} tokens is longer than the {limit} that {reader} gets; its first {dropped} are left "
+            f"out: {_shortened(tokenizer.decode(plain[:dropped]))}"
+        )
+        return ids[:first] + plain[dropped:] + ids[first + len(plain) :]
 
     def answer_ids(self, answer, end=True):
-        """Ids of an answer: no start token, and the end token if `end`."""
+        """Ids of an answer: no start token, at most `max_output_txt_len`, and the end token if `end`."""
         ids = self.tokenizer(answer, add_special_tokens=False)["input_ids"]
-        return ids[: self.max_txt_len] + ([self.tokenizer.eos_token_id] if end else [])
+        limit = self.max_output_txt_len - int(end)
+        if len(ids) > limit:
+            logger.warning(
+                f"an answer of {len(ids)} tokens is longer than {limit}; what follows is left out: "
+                f"{_shortened(self.tokenizer.decode(ids[limit:]))}"
+            )
+        return ids[:limit] + ([self.tokenizer.eos_token_id] if end else [])
 
     def candidates(self, texts, end=None):
         """Ids [K, T] for `predict_class`, -100 at the padding; `end`: with the end token, by default for an encoder-decoder."""
@@ -215,33 +316,52 @@ class InstructBlipProcessor:
     def batch_decode(self, ids, skip_special_tokens=True):
         """Texts of ids [N, T], stripped."""
         ids = ids.tolist() if hasattr(ids, "tolist") else ids
-        return [self.tokenizer.decode(row, skip_special_tokens=skip_special_tokens).strip() for row in ids]
+        return [self.decode(row, skip_special_tokens) for row in ids]
 
-    def save_pretrained(self, directory):
-        """The image processor and the tokenizer in `directory`, the Q-Former's tokenizer in a folder below."""
-        self.image_processor.save_pretrained(directory)
-        self.tokenizer.save_pretrained(directory)
-        self.qformer_tokenizer.save_pretrained(os.path.join(directory, QFORMER_FOLDER))
-        values = {
-            key: getattr(self, key) for key in ("num_query_tokens", "use_image_token", "decoder_only", "max_txt_len")
-        }
-        with open(os.path.join(directory, PROCESSOR_FILE), "w", encoding="utf-8") as stream:
-            json.dump(values, stream, indent=2)
+    def decode(self, ids, skip_special_tokens=True):
+        """Text of ids [T], stripped."""
+        ids = ids.tolist() if hasattr(ids, "tolist") else ids
+        return self.tokenizer.decode(ids, skip_special_tokens=skip_special_tokens).strip()
+
+    def save_pretrained(self, save_directory, **kwargs):
+        """The image processor and the tokenizer in the directory, the Q-Former's tokenizer in a folder below."""
+        os.makedirs(save_directory, exist_ok=True)
+        self.image_processor.save_pretrained(save_directory)
+        self.tokenizer.save_pretrained(save_directory)
+        self.qformer_tokenizer.save_pretrained(os.path.join(save_directory, QFORMER_FOLDER))
+        with open(os.path.join(save_directory, PROCESSOR_FILE), "w", encoding="utf-8") as stream:
+            json.dump({key: getattr(self, key) for key in OPTIONS}, stream, indent=2)
 
     @classmethod
-    def from_pretrained(cls, directory, **options):
-        """Reads what `save_pretrained` wrote; `options` are arguments of the constructor."""
+    def from_pretrained(cls, pretrained_model_name_or_path, **kwargs):
+        """
+        Reads what `save_pretrained` wrote.
+
+        Args:
+            kwargs: arguments of the constructor in place of the stored ones.
+
+        Raises:
+            FileNotFoundError: the directory holds no processor.
+        """
+        directory = os.fspath(pretrained_model_name_or_path)
         path = os.path.join(directory, PROCESSOR_FILE)
-        if os.path.isfile(path):
-            with open(path, encoding="utf-8") as stream:
-                known = ("num_query_tokens", "use_image_token", "decoder_only", "max_txt_len")
-                options = {**{k: v for k, v in json.load(stream).items() if k in known}, **options}
+        if not os.path.isfile(path) or not os.path.isdir(os.path.join(directory, QFORMER_FOLDER)):
+            raise FileNotFoundError(
+                f"{directory} holds no processor ({PROCESSOR_FILE}, {QFORMER_FOLDER}/); next: "
+                "paddlemix/examples/instructblip/convert_weights.py writes both beside the weights"
+            )
+        with open(path, encoding="utf-8") as stream:
+            options = {key: value for key, value in json.load(stream).items() if key in OPTIONS}
         return cls(
             InstructBlipImageProcessor.from_pretrained(directory),
             AutoTokenizer.from_pretrained(directory),
             AutoTokenizer.from_pretrained(os.path.join(directory, QFORMER_FOLDER)),
-            **options,
+            **{**options, **kwargs},
         )
+
+
+def _shortened(text, most=60):
+    return repr(text if len(text) <= most else text[: most // 2] + " ... " + text[-most // 2 :])
 
 
 def pad(rows, value, left=False):

@@ -13,6 +13,7 @@
 # limitations under the License.
 import json
 import os
+import pathlib
 import sys
 import tempfile
 import unittest
@@ -21,11 +22,12 @@ import numpy as np
 import paddle
 from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGeneration
 from paddlemix.processors.instructblip_processing import InstructBlipImageProcessor, InstructBlipProcessor
+from paddlemix.utils.log import logger
+from PIL import Image
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.join(HERE, "..", "..", "paddlemix", "examples", "instructblip"))
-import convert_weights  # noqa: E402
 import eval_sets  # noqa: E402
 import export  # noqa: E402
 import instructblip_testing as tiny  # noqa: E402
@@ -88,8 +90,130 @@ class ProcessorTest(unittest.TestCase):
             made(images=[tiny.picture()] * 2, text=["a", "b", "c"])
         with self.assertRaisesRegex(ValueError, "frames"):
             made(images=[[tiny.picture()], [tiny.picture()] * 2], text="a")
-        with self.assertRaisesRegex(TypeError, "uint8"):
-            InstructBlipImageProcessor()(np.zeros([4, 4, 3]))
+        for words, text in (("0 instructions", []), ("leave it out", "<image> what is red ?")):
+            with self.assertRaisesRegex(ValueError, words):
+                made(images=tiny.picture(), text=text)
+        with self.assertRaisesRegex(ValueError, "no image"):
+            made(images=[], text="a")
+
+    def test_long_instructions(self):
+        """The question at the end stays, in both vocabularies, between the special tokens; a warning names what was left out."""
+        for kind in tiny.KINDS:
+            with tempfile.TemporaryDirectory() as folder:
+                made = tiny.processor(folder, kind, max_txt_len=20, max_prompt_len=30)
+            text = "the man on the car " * 20 + "what color is the cat ?"
+            with self.assertLogs(logger.logger, "WARNING") as log:
+                long = made(text=text, return_tensors="np")
+            short = made(text="what color is the cat ?", return_tensors="np")
+            self.assertEqual(long["qformer_input_ids"].shape[1], 20)
+            self.assertEqual(long["input_ids"].shape[1], 30 + tiny.QUERIES)
+            self.assertEqual(long["qformer_input_ids"][0, -6:].tolist(), short["qformer_input_ids"][0, -6:].tolist())
+            self.assertEqual(long["qformer_input_ids"][0, 0], made.qformer_tokenizer.cls_token_id)
+            self.assertEqual(long["input_ids"][0, -6:].tolist(), short["input_ids"][0, -6:].tolist())
+            first = tiny.QUERIES + (kind != "t5")
+            self.assertEqual(long["input_ids"][0, :first].tolist(), short["input_ids"][0, :first].tolist())
+            self.assertIn("the Q-Former gets; its first", log.output[0])
+            self.assertIn("the language model gets; its first", log.output[1])
+            self.assertIn("the man on", log.output[0])
+
+    def test_limits(self):
+        """Without an answer the language model's prompt is not cut; the Q-Former's positions bound any `max_txt_len`."""
+        with tempfile.TemporaryDirectory() as folder:
+            path, model, _ = tiny.saved(folder, "llama")
+            made = InstructBlipProcessor.from_pretrained(path, max_txt_len=1000)
+        text = "what color is the cat " * 130
+        inputs = made(images=tiny.picture(), text="what color " * 60 + text[:200])
+        self.assertGreater(inputs["input_ids"].shape[1], 128)
+        self.assertEqual(made(text=text)["qformer_input_ids"].shape[1], 512)
+        self.assertEqual(model.generate(**inputs, max_new_tokens=2, eos_token_id=-1)[0].shape, [1, 2])
+        inputs = made(images=tiny.picture(), text=text)
+        with self.assertRaisesRegex(ValueError, "language model has 512"):
+            model.generate(**inputs, max_new_tokens=3)
+        ids, _ = tiny.model("llama", image_token=99).generate(
+            **tiny.inputs("llama", batch=1, length=506), max_new_tokens=9, eos_token_id=-1
+        )
+        self.assertEqual(ids.shape, [1, 3])  # 510 places are taken, the third token is not read any more
+
+    def test_long_answers(self):
+        with tempfile.TemporaryDirectory() as folder:
+            made = tiny.processor(folder, "opt", max_output_txt_len=10)
+        out = made(text="a", answers="a cat is on the car", return_tensors="np")
+        learned = out["labels"][0][out["labels"][0] != -100].tolist()
+        self.assertEqual(len(learned), 10)
+        self.assertEqual(learned[-1], made.tokenizer.eos_token_id)
+        self.assertTrue("a cat is on the car".startswith(made.batch_decode([learned])[0]))
+
+
+class PictureTest(unittest.TestCase):
+    """What users give: every kind shows the same picture."""
+
+    def setUp(self):
+        self.read = InstructBlipImageProcessor(size=tiny.SIZE)
+        self.array = np.random.default_rng(0).integers(0, 255, [40, 30, 3]).astype("uint8")
+        self.want = self.read(Image.fromarray(self.array))["pixel_values"]
+
+    def same(self, images, number=1, want=None):
+        got = self.read(images)["pixel_values"]
+        self.assertEqual((got.shape, got.dtype), ((number, 3, tiny.SIZE, tiny.SIZE), np.float32))
+        want = self.want if want is None else want
+        np.testing.assert_array_equal(got, np.repeat(want, number, axis=0))
+
+    def test_arrays(self):
+        self.same(self.array)
+        self.same(self.array.transpose(2, 0, 1))
+        self.same(np.stack([self.array] * 2), 2)
+        self.same(np.stack([self.array.transpose(2, 0, 1)] * 2), 2)
+        self.same(paddle.to_tensor(self.array))
+        self.same(self.array.astype("uint16") * 257)
+        grey = self.array[..., :1]
+        want = self.read(Image.fromarray(grey[..., 0]))["pixel_values"]
+        for array in (grey, grey[..., 0], grey.transpose(2, 0, 1)):
+            self.same(array, want=want)
+        for height in (1, 3):  # no channels
+            low = self.array[:height]
+            self.same(low, want=self.read(Image.fromarray(low))["pixel_values"])
+
+    def test_paths(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "a.png")
+            Image.fromarray(self.array).save(path)
+            self.same(path)
+            self.same([path, pathlib.Path(path)], 2)
+
+    def test_modes(self):
+        grey = np.linspace(0, 255, 1200).reshape(40, 30).astype("uint8")
+        want = self.read(Image.fromarray(grey))["pixel_values"]
+        self.same(Image.fromarray(grey.astype("uint16") * 257), want=want)
+        self.same(Image.fromarray(grey.astype("int32") * 257), want=want)
+        white = self.read(Image.new("RGB", (30, 40), "white"))["pixel_values"]
+        hidden = np.concatenate([self.array, np.zeros([40, 30, 1], "uint8")], axis=2)
+        self.same(Image.fromarray(hidden), want=white)
+        self.same(hidden, want=white)
+        opaque = np.concatenate([self.array, np.full([40, 30, 1], 255, "uint8")], axis=2)
+        self.same(Image.fromarray(opaque))
+
+    def test_rotation(self):
+        turned = Image.fromarray(np.ascontiguousarray(np.rot90(self.array)))
+        exif = Image.Exif()
+        exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "a.png")
+            turned.save(path, exif=exif)
+            self.same(path)
+            self.same(Image.open(path))
+
+    def test_refusals(self):
+        for error, words, image in (
+            (TypeError, "float32", self.array.astype("float32") / 255),
+            (TypeError, "mode F", Image.new("F", (4, 4))),
+            (TypeError, "not int", 5),
+            (ValueError, r"\(40, 30, 2\)", self.array[..., :2]),
+            (ValueError, "not a valid path", "nowhere.png"),
+        ):
+            with self.assertRaisesRegex(error, words):
+                self.read(image)
+        with self.assertRaisesRegex(ValueError, "squares"):
+            InstructBlipImageProcessor(size={"height": 28, "width": 30})
 
 
 class ExamplesTest(unittest.TestCase):
@@ -182,26 +306,6 @@ class ExamplesTest(unittest.TestCase):
             data = run_finetune.Instructions(paths)
             share = np.mean([data[index]["from"] == 0 for index in range(len(data))])
         self.assertAlmostEqual(share, 2 / 3, delta=0.07)
-
-    def test_convert(self):
-        from safetensors.numpy import save_file
-        from test_instructblip import hf_state
-
-        with tempfile.TemporaryDirectory() as folder:
-            path, model, _ = tiny.saved(folder)
-            source, out = os.path.join(folder, "hf"), os.path.join(folder, "converted")
-            os.makedirs(source)
-            state = {key: np.ascontiguousarray(value) for key, value in hf_state(model, "opt").items()}
-            save_file(state, os.path.join(source, "model.safetensors"))
-            config = model.config.to_dict()
-            text = dict(config["text_config"], ffn_dim=48, dropout=0.0)
-            vision = config["vision_config"]
-            with open(os.path.join(source, "config.json"), "w") as stream:
-                json.dump({**config, "text_config": text, "vision_config": vision}, stream, default=str)
-            convert_weights.main(["hf", source, out])
-            again = InstructBlipForConditionalGeneration.from_pretrained(out).state_dict()
-            for name, value in model.state_dict().items():
-                np.testing.assert_array_equal(value.numpy(), again[name].numpy())
 
     def test_export(self):
         with tempfile.TemporaryDirectory() as folder:

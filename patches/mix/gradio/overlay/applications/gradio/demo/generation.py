@@ -67,7 +67,8 @@ def text2video(run):
     extra = {"negative_prompt": given["negative_prompt"], "num_frames": given["frames"]}
     size = {"width": given["width"], "height": given["height"]}
     frames = _result(run, "text2video", given["steps"], **extra, **size).frames
-    return write_video([np.asarray(frame) for frame in frames], given["fps"], run.path("video"))
+    made = write_video([np.asarray(frame) for frame in frames], given["fps"], run.path("video"))
+    return {**made, "notes": unread(models.pipeline("text2video"), given)}
 
 
 def write_video(frames, fps, stem):
@@ -95,7 +96,25 @@ def _open(path):
 def _picture(run, name, steps, **options):
     path = run.path("result.png")
     _result(run, name, steps, **options).images[0].save(path)
-    return {"image": path}
+    return {"image": path, "notes": unread(models.pipeline(name), run.inputs)}
+
+
+def unread(pipeline, given):
+    """What the text encoder does not read: it takes 77 tokens, and the pipelines cut the rest without a word.
+
+    Returns:
+        list: (key of WORDS, values) for each prompt that is longer.
+    """
+    notes, tokenizer = [], pipeline.tokenizer
+    limit = tokenizer.model_max_length
+    for key in ("prompt", "negative_prompt"):
+        text = given.get(key) or ""
+        ids = tokenizer(text)["input_ids"]
+        if len(ids) > limit:
+            # the last token of `limit` is the end of the text
+            rest = tokenizer.decode(ids[limit - 1 : -1], skip_special_tokens=True).strip()
+            notes.append(("cut_" + key, {"tokens": len(ids), "limit": limit, "rest": rest[:200]}))
+    return notes
 
 
 def _result(run, name, steps, **options):

@@ -44,11 +44,56 @@ def word(key):
     return TRANSLATIONS(_PREFIX + key)
 
 
+# run, cancel and status stay in sight however long the form is; tables scroll sideways rather than break words; wide things shrink
+CSS = """
+.actions { position: sticky; bottom: 0; z-index: 20; background: var(--body-background-fill); padding: 6px 0; }
+.actions textarea { min-height: 3.2em; }
+.pages fieldset { border: 0; } .pages .wrap { flex-wrap: wrap; }
+.or, .empty, .empty *, .info-text, .min_value, .max_value { color: var(--body-text-color) !important; opacity: 1 !important; }
+button.primary { background: #9a3412 !important; color: white !important; }
+button.primary:disabled { background: #57534e !important; opacity: 1 !important; }
+.table-wrap table { width: max-content; min-width: 100%; }
+table th, table td, table .cell-menu-button, .table-wrap span { white-space: nowrap; word-break: normal; overflow-wrap: normal; }
+"""
+
+
+# gradio's own parts, mended for readers who use a screen reader or the keyboard
+SCRIPT = """
+() => {
+  const mend = () => {
+    document.querySelectorAll(".empty[aria-label]:not([role])").forEach((part) => part.setAttribute("role", "img"));
+  };
+  mend();
+  new MutationObserver(mend).observe(document.body, { childList: true, subtree: true });
+}
+"""
+
+
 def uploaded_image(**options):
-    """An image input that hands over the uploaded file as it is: gradio would open it before its size was looked at."""
+    """An image input that hands over the uploaded file as it is, (path, its user's name): gradio would open it before its size was looked
+    at, and its path lacks letters of the name, such as a question mark."""
     image = gr.Image(label=word("image"), sources=["upload", "clipboard"], height=320, **options)
-    image.preprocess = lambda payload: None if payload is None else payload.path
+    image.preprocess = lambda payload: None if payload is None else _named(payload)
     return image
+
+
+def uploaded_files(**options):
+    """A file input that hands over pairs (path, its user's name)."""
+    files = gr.File(**options)
+
+    def preprocess(payload):
+        if payload is None:
+            return []
+        payload = getattr(payload, "root", payload)
+        return [_named(one) for one in (payload if isinstance(payload, (list, tuple)) else [payload])]
+
+    files.preprocess = preprocess
+    return files
+
+
+def _named(payload):
+    name = (payload.orig_name or payload.path).replace("\\", "/").rpartition("/")[2]
+    return payload.path, "".join(letter for letter in name if ord(letter) > 31) or os.path.basename(payload.path)
 
 
 class Page:
@@ -56,41 +101,75 @@ class Page:
 
     def __init__(self, engine, folder, limits):
         self.engine, self.folder, self.limits = engine, folder, limits
+        self.heads = {}  # {id of a table: key of its heads}
+        self.localized = []  # (component, language -> what it shows in that language)
 
-    def handler(self, app, prepare, present, outputs):
+    def handler(self, app, prepare, present, components, keep):
         """The function behind a run button.
 
         Args:
             app (str): a name of the worker's table.
             prepare: (directory, *values of the inputs) -> inputs of the run; raises Refused.
-            present: (language, inputs, outputs of the run) -> values of the output components and the last sentence.
-            outputs (int): how many output components there are before the status.
+            present: (language, inputs, outputs of the run, directory) -> values of the output components and the last sentence.
+            components (list): the output components before the status.
+            keep: (language, inputs, directory) -> the same of a run that did not come to its end, or None where nothing is finished.
         """
 
         def handle(request: gr.Request, progress=gr.Progress(), *values):
             language = words.language_of(request.headers.get("accept-language"))
-            nothing, as_it_is = [None] * outputs, [gr.skip()] * outputs
+            as_it_is = [gr.skip()] * len(components)
+
+            def dressed(values):
+                """Rows of tables get heads in the reader's language."""
+                keys = [self.heads.get(component._id) for component in components]
+                return [value if key is None else rows_of(language, key, value) for key, value in zip(keys, values)]
+
+            nothing = dressed([None] * len(components))
             seconds, place, job = stopwatch(), self.folder.new(app), None
+
+            def say(state, text, share=None):
+                """Status and the two buttons; a bar of text, which a reader can read, too."""
+                bar = (
+                    ""
+                    if share is None
+                    else " %s %d %%" % ("█" * int(20 * share) + "░" * (20 - int(20 * share)), 100 * share)
+                )
+                running = state == "running"
+                run = gr.update(interactive=not running, value=words.say(language, "running" if running else "run"))
+                line = "[%s]%s %s" % (words.say(language, "state_" + state), bar, text)
+                return line, run, gr.update(interactive=running)
+
             try:
                 inputs = prepare(place, *values)
                 job = self.engine.submit((request.session_hash, app, place), app, inputs, place)
                 # what is shown never belongs to another run than the one that goes on
-                yield *nothing, words.say(language, "waiting", ahead=self.engine.ahead(job) or 0)
+                yield *nothing, *say("running", words.say(language, "waiting", ahead=self.engine.ahead(job) or 0))
                 for key, said, share in job.follow(self.engine):
                     text = words.say(language, key, **said)
+                    if "part" in said:
+                        text = words.say(language, "part", **said) + text
                     progress(share or 0.0, desc=text)
-                    yield *as_it_is, text
+                    yield *as_it_is, *say("running", text, share)
                 if job.problem is not None:
                     raise job.problem
-                shown, text = present(language, inputs, job.outputs)
+                shown, text = present(language, inputs, job.outputs, place)
                 if text is None:
                     key = "done" if inputs.get("seed") is None else "done_seed"
                     text = words.say(language, key, seconds=seconds(), seed=inputs.get("seed"))
-                yield *shown, text
+                for key, said in job.outputs.get("notes", []):
+                    text += words.say(language, key, **said)
+                yield *dressed(shown), *say("done", text)
             except Refused as refused:
+                text, kept = refused.text(language), None
+                if keep is not None and job is not None:
+                    kept = keep(language, inputs, place)
+                if kept is not None:
+                    shown, said = kept
+                    text = (words.say(language, "stopped") if refused.key == "cancelled" else text) + said
                 if refused.key != "cancelled":
-                    gr.Warning(refused.text(language))
-                yield *nothing, refused.text(language)
+                    gr.Warning(text)
+                state = "stopped" if refused.key == "cancelled" else "failed"
+                yield *(nothing if kept is None else dressed(shown)), *say(state, text)
             finally:
                 if job is not None and not job.ended.is_set():  # the browser has gone
                     self.engine.cancel(lambda owner: owner == job.owner)
@@ -100,36 +179,88 @@ class Page:
 
     def buttons(self, app):
         """(run, cancel, status) of one tab."""
-        with gr.Row():
-            run = gr.Button(word("run"), variant="primary", elem_id=app + "-run")
-            cancel = gr.Button(word("cancel"), elem_id=app + "-cancel")
-        # the sentence lies in an element of its own: it is what a reader looks for when something went wrong
-        status = gr.Textbox(label=word("status"), value=None, interactive=False, elem_id=app + "-status", lines=2)
+        with gr.Column(elem_classes="actions"):
+            with gr.Row():
+                run = gr.Button(word("run"), variant="primary", elem_id=app + "-run")
+                cancel = gr.Button(word("cancel"), elem_id=app + "-cancel", interactive=False)
+            # the sentence lies in an element of its own: it is what a reader looks for when something went wrong
+            status = gr.Textbox(label=word("status"), value=None, interactive=False, elem_id=app + "-status", lines=2)
+        self.localized.append((status, lambda language: "[%s]" % words.say(language, "state_idle")))
         return run, cancel, status
 
-    def wire(self, app, run, cancel, inputs, outputs, status, prepare, present):
+    def wire(self, app, run, cancel, inputs, outputs, status, prepare, present, keep=None):
         """Connects the buttons of a tab. The line of runs is the engine's, so gradio holds none back."""
-        handle = self.handler(app, prepare, present, len(outputs))
-        run.click(handle, inputs, [*outputs, status], concurrency_limit=None, api_name=app, show_progress_on=[status])
+        handle = self.handler(app, prepare, present, outputs, keep)
+        to = [*outputs, status, run, cancel]
+        run.click(handle, inputs, to, concurrency_limit=None, api_name=app, show_progress_on=[status])
 
         def stop(request: gr.Request):
             self.engine.cancel(lambda owner: owner[:2] == (request.session_hash, app))
 
         cancel.click(stop, None, None, queue=False, show_progress="hidden", api_visibility="private")
 
+    def speak(self, request: gr.Request):
+        """What gradio's own translation does not reach, in the language of the browser."""
+        language = words.language_of(request.headers.get("accept-language"))
+        return [update(language) for _, update in self.localized]
+
     def forget(self, request: gr.Request):
         """A browser window was closed: nobody waits for its runs."""
         self.engine.cancel(lambda owner: owner[0] == request.session_hash)
 
 
-def headers(key):
-    """Heads of a table; they are fixed when the page is made, so they say both languages."""
-    return [" ".join(pair) for pair in zip(*(text.split(",") for text in words.WORDS[key]))]
+def heads(language, key):
+    """Heads of a table in one language."""
+    return words.say(language, key).split(",")
 
 
-def examples(rows, inputs, key):
+def table(page, key, **options):
+    """A table whose heads are of the reader's language once the page is loaded."""
+    made = gr.Dataframe(headers=heads("en", key), interactive=False, wrap=False, **options)
+    page.heads[made._id] = key
+    page.localized.append((made, lambda language: rows_of(language, key, None)))
+    return made
+
+
+def rows_of(language, key, rows):
+    """What a table shows: its heads stand in its value."""
+    names = heads(language, key)
+    return {"headers": names, "data": rows or [[""] * len(names)]}  # a table without a row is none to a screen reader
+
+
+def examples(page, rows, inputs, key):
     """Rows to click on; `key` names the heads of the table."""
-    gr.Examples(rows, inputs, label=word("examples")).dataset.headers = headers(key)
+    dataset = gr.Examples(rows, inputs, label=word("examples")).dataset
+    dataset.headers = heads("en", key)
+    page.localized.append((dataset, lambda language: gr.update(headers=heads(language, key))))
+
+
+def sections(page, names, make):
+    """The parts of a page, of which one is shown: a choice that wraps on a narrow screen, where tabs hide behind "…".
+
+    Args:
+        names (list): keys of WORDS.
+        make: (name) fills one part.
+    """
+    choice = gr.Radio(
+        names, value=names[0], show_label=False, label="", elem_id="sections", elem_classes="pages", container=False
+    )
+    page.localized.append(
+        (choice, lambda language: gr.update(choices=[(words.say(language, name), name) for name in names]))
+    )
+    parts = []
+    for name in names:
+        with gr.Column(visible=name == names[0], elem_id="section-" + name) as part:
+            make(name)
+        parts.append(part)
+    choice.change(
+        lambda chosen: [gr.update(visible=name == chosen) for name in names],
+        choice,
+        parts,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
 
 
 def seed_of(value):
@@ -187,6 +318,7 @@ def serve(build, applications, title, argv=None, command=None):
         # results are removed from gradio's own folder after a day
         with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(3600, 86400)) as blocks:
             build(page, example_images(folder))
+            blocks.load(page.speak, None, [component for component, _ in page.localized], api_visibility="private")
             blocks.unload(page.forget)
         blocks.queue(max_size=None, default_concurrency_limit=None)
         fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}  # nothing is fetched
@@ -195,6 +327,8 @@ def serve(build, applications, title, argv=None, command=None):
             server_port=args.port,
             i18n=TRANSLATIONS,
             theme=gr.themes.Default(**fonts),
+            css=CSS,
+            js=SCRIPT,
             max_file_size="%dmb" % page.limits.unpacked_mb,
             show_error=True,
             ssr_mode=False,

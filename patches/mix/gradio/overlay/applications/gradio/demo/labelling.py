@@ -20,7 +20,7 @@ import traceback
 import numpy as np
 from PIL import Image, ImageDraw
 
-from . import labelme_file, models
+from . import labelme_file, models, results
 from .uploads import Limits, Upload, read_image
 from .words import Refused
 
@@ -41,7 +41,7 @@ def find_by_appflow(run, image, name):
     Returns:
         list[tuple]: (label, score, mask [H, W] of bool)
     """
-    prompt = " . ".join(label.strip() for label in run.inputs["labels"].replace("，", ",").split(",") if label.strip())
+    prompt = " . ".join(split_labels(run.inputs["labels"]))
     if not prompt:
         run.progress("loading")
         caption = models.appflow(*models.CAPTION)
@@ -60,25 +60,31 @@ def find_by_appflow(run, image, name):
     return [(readable(label) or prompt, score, mask) for (label, score), mask in zip(pairs, masks)]
 
 
+def split_labels(text):
+    """The labels that a user wrote, separated by commas or semicolons of either language, by the mark of an enumeration, or by lines."""
+    return [label.strip() for label in re.split(r"[,，、;；\n]", text) if label.strip()]
+
+
 def readable(label):
     """A label without what AppFlow's decoding leaves in it: [CLS], [SEP] and the full stops between labels."""
     return " ".join(re.sub(r"\[[A-Z]+\]|\.", " ", label).split())
 
 
 def autolabel(run, find=find_by_appflow):
-    """Labels images and writes JSON files.
+    """Labels images; each is a record of `results` once it is finished.
 
     Args:
-        run (worker.Run): "uploads" [(name, path)], "tolerance", "min_area", "embed", "as_zip", "megapixels", and what `find` needs.
+        run (worker.Run): "uploads" [(name, path)], "tolerance", "min_area", "holes", "embed", "megapixels", and what `find` needs.
 
     Returns:
-        dict: "file" (the JSON or the zip), "previews" [(path, name)], "rows" for the table, "left_out" [(name, key, values)].
+        dict: "left_out" [(name, key, values)].
     """
     given = run.inputs
     limits = Limits(megapixels=given["megapixels"])
-    entries, previews, rows, left_out = [], [], [], []
+    left_out, total = [], len(given["uploads"])
     for number, (name, path) in enumerate(given["uploads"]):
         run.check()
+        run.part(number, total)
         try:
             image = read_image(Upload(name, path), limits)
             shapes = _shapes(find(run, image, name), given)
@@ -86,36 +92,26 @@ def autolabel(run, find=find_by_appflow):
                 raise Refused("no_objects", name=name)
         except Refused as refused:
             # one image alone has nothing beside it that could be kept
-            if refused.key in ("cancelled", "not_installed") or len(given["uploads"]) == 1:
+            if refused.key in ("cancelled", "not_installed") or total == 1:
                 raise
             left_out.append((name, refused.key, refused.values))
             continue
         except ImportError:
             raise
         except Exception as problem:
-            if len(given["uploads"]) == 1:
+            if total == 1:
                 raise
             traceback.print_exc()
             left_out.append((name, "model_failed", {"reason": str(problem).strip().split("\n")[-1][:300]}))
             continue
         embedded = labelme_file.upright_bytes(path) if given["embed"] else None
         content = labelme_file.label_file(shapes, os.path.basename(name), image.width, image.height, embedded)
-        entries.append((name, path, content))
-        rows += [[name, *row] for row in _rows(shapes)]
         preview = run.path("preview%05d.png" % number)
         draw(image, shapes).save(preview)
-        previews.append((preview, name))
-    if not entries:
+        results.finish(run.folder, number, name, path, content, preview, _rows(shapes))
+    if len(left_out) == total:
         raise Refused("no_images") if not left_out else Refused(left_out[0][1], **left_out[0][2])
-    if given["as_zip"]:
-        target = run.path("labels.zip")
-        labelme_file.write_zip(target, entries)
-    else:
-        name, _, content = entries[0]
-        target = run.path(labelme_file.json_name(os.path.basename(name)))
-        with open(target, "w", encoding="utf-8") as stream:
-            stream.write(labelme_file.dump(content))
-    return {"file": target, "previews": previews, "rows": rows, "left_out": left_out, "images": len(entries)}
+    return {"left_out": left_out}
 
 
 def draw(image, shapes):
@@ -138,7 +134,7 @@ def draw(image, shapes):
 
 
 def _shapes(objects, given):
-    options = {"tolerance": given["tolerance"], "min_area": given["min_area"]}
+    options = {key: given[key] for key in ("tolerance", "min_area", "holes")}
     pairs = []
     for group, (label, score, mask) in enumerate(objects):
         pairs += labelme_file.shapes_of_mask(mask, label, group, score, **options)

@@ -13,23 +13,24 @@
 # limitations under the License.
 """Masks to annotations of labelme (https://github.com/labelmeai/labelme).
 
-A polygon of labelme has no holes and one part. So each island of a mask is a polygon of its own, each hole is a polygon with labelme's own
-label for background, and all of one object carry one group_id. Tools that draw the shapes in their order, as labelme's
-`shapes_to_label` does, get the mask back (but for odd pixels of slivers): large shapes come first, so that what lies in a hole is drawn after it.
+A polygon of labelme has no holes and one part. So each island of a mask is a polygon of its own, and all of one object carry one group_id.
+A hole is, as the user chooses,
+
+- a polygon with labelme's own label for background ("label"). Tools that draw the shapes in their order, as labelme's `shapes_to_label`
+  does, get the mask back (but for odd pixels of slivers): large shapes come first, so that what lies in a hole is drawn after it;
+- or a part of the outline ("cut"): the polygon goes into the hole and back over the same line. Tools that take each polygon by itself,
+  as converters to COCO do, get the area without the hole, and no category for background.
 """
 
 import base64
 import io
-import json
-import os
 import re
-import zipfile
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from .uploads import is_turned
+from .uploads import is_turned, on_white
 
 # the format: labelme 5.2 and later read and write these keys, and 5.x warns about another major version
 VERSION = "5.2.1"
@@ -50,7 +51,7 @@ def split_phrase(phrase):
     return match.group(1).strip(), score
 
 
-def shapes_of_mask(mask, label, group_id=None, score=None, tolerance=1.0, min_area=16):
+def shapes_of_mask(mask, label, group_id=None, score=None, tolerance=1.0, min_area=16, holes="label"):
     """Polygons of one object.
 
     Args:
@@ -60,6 +61,7 @@ def shapes_of_mask(mask, label, group_id=None, score=None, tolerance=1.0, min_ar
         score (float): written into `description`.
         tolerance (float): most that an outline may depart from the pixels, in pixels; with 0 the mask can be drawn back exactly.
         min_area (int): islands and holes with fewer pixels are left out.
+        holes (str): "label" or "cut", see above.
 
     Returns:
         list[tuple[int, dict]]: (pixels inside the outline, shape of labelme). Coordinates are of pixels, x first.
@@ -76,6 +78,10 @@ def shapes_of_mask(mask, label, group_id=None, score=None, tolerance=1.0, min_ar
         if area < min_area:
             continue
         island = np.pad((islands[y : y + height, x : x + width] == index).astype(np.uint8), 1)
+        if holes == "cut":
+            points = _with_holes(island, tolerance, min_area) + np.array([x - 1, y - 1])
+            shapes.append((int(_filled(island).sum()), _polygon(points, label, group_id, description)))
+            continue
         shapes.append(_shape(island, x - 1, y - 1, label, group_id, description, tolerance))
         number, parts, sizes, _ = cv2.connectedComponentsWithStats(1 - island, connectivity=4)
         for part in range(1, number):
@@ -123,34 +129,8 @@ def upright_bytes(path):
             with open(path, "rb") as stream:
                 return stream.read()
         sink = io.BytesIO()
-        ImageOps.exif_transpose(image).convert("RGB").save(sink, "PNG")
+        on_white(ImageOps.exif_transpose(image)).save(sink, "PNG")
     return sink.getvalue()
-
-
-def json_name(name):
-    """dir/a.png -> dir/a.json"""
-    return os.path.splitext(name)[0] + ".json"
-
-
-def write_zip(target, entries):
-    """A zip that labelme can open after unpacking: each JSON file, and beside it its image where it is not inside.
-
-    Args:
-        target (str): path of the zip; it appears whole or not at all.
-        entries (list): (name, path of the image, dict of `label_file`).
-    """
-    unfinished = target + ".part"
-    with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, path, content in entries:
-            archive.writestr(json_name(name), dump(content))
-            if content["imageData"] is None:
-                archive.write(path, name)
-    os.replace(unfinished, target)
-
-
-def dump(content):
-    """The text of a JSON file, as labelme writes it (UTF-8)."""
-    return json.dumps(content, ensure_ascii=False, indent=2)
 
 
 def _shape(part, left, top, label, group_id, description, tolerance):
@@ -158,12 +138,15 @@ def _shape(part, left, top, label, group_id, description, tolerance):
     contours, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     exact = max(contours, key=len)[:, 0, :]
     points = exact if tolerance <= 0 else _simplified(exact, tolerance)
-    points = points + np.array([left, top])
+    return int(_filled(part).sum()), _polygon(points + np.array([left, top]), label, group_id, description)
+
+
+def _polygon(points, label, group_id, description):
     # a pixel or a line is a polygon of labelme too: it wants three points
     points = [[float(x), float(y)] for x, y in points] + [[float(x), float(y)] for x, y in points[:1]] * max(
         0, 3 - len(points)
     )
-    shape = {
+    return {
         "label": label,
         "points": points,
         "group_id": group_id,
@@ -171,7 +154,50 @@ def _shape(part, left, top, label, group_id, description, tolerance):
         "shape_type": "polygon",
         "flags": {},
     }
-    return int(_filled(part).sum()), shape
+
+
+def _with_holes(island, tolerance, min_area):
+    """Outline [N, 2] of one island with its holes cut into it.
+
+    The holes' outlines run over the island's own pixels. Each time the hole that is nearest to what is joined already is joined by the shortest
+    line, which therefore crosses neither a hole nor what lies outside.
+    """
+    contours, tree = cv2.findContours(island, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    rings = [contour[:, 0, :].astype(np.int64) for contour in contours]
+    outer = max(
+        (number for number in range(len(rings)) if tree[0][number][3] < 0), key=lambda number: len(rings[number])
+    )
+    inner = [number for number in range(len(rings)) if tree[0][number][3] >= 0]
+    inner = [number for number in inner if _pixels_inside(rings[number], island) >= min_area]
+
+    def joined(simplify):
+        path = simplify(rings[outer])
+        rest = [simplify(rings[number]) for number in inner]
+        while rest:
+            # (distance, place in the path, hole, place in the hole) of the shortest line to any hole
+            best = None
+            for number, ring in enumerate(rest):
+                gaps = np.square(path[:, None] - ring[None]).sum(-1)
+                place, corner = np.unravel_index(np.argmin(gaps), gaps.shape)
+                if best is None or gaps[place, corner] < best[0]:
+                    best = (gaps[place, corner], int(place), number, int(corner))
+            _, place, number, corner = best
+            ring = rest.pop(number)
+            ring = np.concatenate([ring[corner:], ring[: corner + 1]])
+            path = np.concatenate([path[: place + 1], ring, path[place:]])
+        return path
+
+    if tolerance > 0:
+        path = joined(lambda ring: _simplified(ring, tolerance))
+        if not crosses_itself(path):
+            return path
+    return joined(lambda ring: ring)
+
+
+def _pixels_inside(ring, island):
+    """Pixels of a hole: what its outline holds that is not of the island."""
+    inside = cv2.fillPoly(np.zeros_like(island), [ring.astype(np.int32)], 1)
+    return int((inside & (1 - island)).sum())
 
 
 def _filled(part):

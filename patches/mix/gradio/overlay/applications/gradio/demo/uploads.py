@@ -108,7 +108,21 @@ def check_image(upload, limits):
 
 def read_image(upload, limits):
     """RGB image, turned upright as its EXIF says (labelme turns it, too). Raises Refused."""
-    return ImageOps.exif_transpose(check_image(upload, limits)).convert("RGB")
+    return on_white(ImageOps.exif_transpose(check_image(upload, limits)))
+
+
+def on_white(image):
+    """An image of any mode as RGB: what is transparent shows white and not the colour that it hides, 16 bits are scaled to 8."""
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        low, high = image.getextrema()
+        image = image.convert("I").point(lambda value: value * (1 / 257 if high > 255 else 1)).convert("L")
+    elif image.mode == "F":
+        low, high = image.getextrema()
+        image = image.point(lambda value: value * (255 / high if high > 0 else 0)).convert("L")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
 
 
 def is_turned(path):
@@ -121,7 +135,7 @@ def gather(paths, folder, limits):
     """The images among uploaded files; zips are unpacked into `folder`.
 
     Args:
-        paths (list[str]): files. The last part of each path is the name its user gave it.
+        paths (list): (path, the name that its user gave it), which gradio's own path lacks some letters of.
         folder (str): an empty directory.
 
     Returns:
@@ -133,12 +147,11 @@ def gather(paths, folder, limits):
     if not paths:
         raise Refused("no_files")
     uploads, left_out, taken = [], [], set()
-    for path in paths:
-        name = os.path.basename(path)
+    for path, name in paths:
         if os.path.getsize(path) == 0:
             left_out.append((name, Refused("empty_file", name=name)))
         elif name.lower().endswith(".zip"):
-            inside, others = unpack(path, os.path.join(folder, "zip%d" % len(taken)), limits)
+            inside, others = unpack(path, name, os.path.join(folder, "zip%d" % len(taken)), limits)
             uploads += [Upload(_other_name(upload.name, taken), upload.path) for upload in inside]
             left_out += others
         elif name.lower().endswith(SUFFIXES):
@@ -152,12 +165,11 @@ def gather(paths, folder, limits):
     return uploads, left_out
 
 
-def unpack(path, folder, limits):
+def unpack(path, archive_name, folder, limits):
     """The images of a zip, below `folder`. Raises Refused for a zip that is damaged or unsafe.
 
     The sizes that a zip declares are not believed: bytes are counted while they are unpacked.
     """
-    archive_name = os.path.basename(path)
     uploads, left_out, seen, total = [], [], set(), 0
     most = limits.unpacked_mb << 20
     bomb = {"name": archive_name, "limit": limits.unpacked_mb, "ratio": limits.ratio}

@@ -32,7 +32,17 @@ WORDS = {
     "step": ("第 {step} / {total} 步", "Step {step} of {total}"),
     "done": ("完成，用时 {seconds} 秒", "Done in {seconds} s"),
     "done_seed": ("完成，用时 {seconds} 秒，种子 {seed}", "Done in {seconds} s with seed {seed}"),
+    "sections": ("页面", "Part of the page"),
+    "running": ("运行中……", "Running…"),
+    "part": ("第 {part} / {parts} 张，", "{part} of {parts}: "),
     "cancelled": ("已取消，没有留下任何结果", "Cancelled; no result was kept"),
+    "kept": ("；已完成的 {images} / {total} 张已保留", "; the {images} of {total} images that are finished are kept"),
+    "stopped": ("已取消", "Cancelled"),
+    "state_idle": ("空闲", "Idle"),
+    "state_running": ("运行中", "Running"),
+    "state_done": ("完成", "Done"),
+    "state_failed": ("失败", "Failed"),
+    "state_stopped": ("已取消", "Cancelled"),
     # gradio_autolable.py
     "autolabel_title": (
         "# 自动标注\n用文字描述目标，得到可以直接用 labelme 打开的多边形标注。",
@@ -42,10 +52,19 @@ WORDS = {
     "batch": ("多张图像、文件夹或 zip", "Many images, a directory or a zip"),
     "files": ("图像或 zip（可多选）", "Images or zips (several at once)"),
     "directory": ("文件夹", "Directory"),
-    "labels": ("要标注的类别，用逗号分隔", "What to label, separated by commas"),
+    "labels": ("要标注的类别，用逗号或顿号分隔", "What to label, separated by commas"),
     "labels_info": (
-        "留空时由 BLIP-2 描述图像，并取其中的名词",
+        "请用英文填写（例如 dog、bench）：检测模型按英文训练，中文类别基本找不到。留空时由 BLIP-2 描述图像，并取其中的名词",
         "Left empty, BLIP-2 describes the image and its nouns are taken",
+    ),
+    "holes": ("孔洞", "Holes"),
+    "holes_label": (
+        "单独的多边形，标签 _background_（labelme 自带工具按顺序绘制时可还原）",
+        "Polygons labelled _background_ (labelme's own tools draw the mask back)",
+    ),
+    "holes_cut": (
+        "切入多边形（转换为 COCO 时面积正确）",
+        "Cut into the polygon (right areas after a conversion to COCO)",
     ),
     "box_threshold": ("检测框阈值", "Box threshold"),
     "text_threshold": ("文本阈值", "Text threshold"),
@@ -94,6 +113,18 @@ WORDS = {
     "long_prompt": (
         "提示词有 {length} 个字符，最多 {limit} 个：请缩短后再试",
         "The prompt has {length} characters, at most {limit} are taken: shorten it",
+    ),
+    "cut_prompt": (
+        "。提示词有 {tokens} 个 token，模型只读前 {limit} 个，未读部分：{rest}",
+        ". The prompt has {tokens} tokens and the model reads {limit}; not read: {rest}",
+    ),
+    "cut_negative_prompt": (
+        "。反向提示词有 {tokens} 个 token，模型只读前 {limit} 个，未读部分：{rest}",
+        ". The negative prompt has {tokens} tokens and the model reads {limit}; not read: {rest}",
+    ),
+    "few_steps": (
+        "去噪步数 {steps} 乘以变换强度 {strength} 小于 1，图像不会改变：请至少用 {least} 步",
+        "{steps} steps times a strength of {strength} is less than one step, which changes nothing: take at least {least} steps",
     ),
     "bad_number": ("{name} 为 {value}，应在 {low} 与 {high} 之间", "{name} is {value}, want {low} to {high}"),
     "empty_file": ("{name} 是空文件（0 字节）", "{name} is empty (0 bytes)"),
@@ -168,4 +199,7 @@ class Refused(Exception):
         self.values = values
 
     def text(self, language):
-        return say(language, self.key, **self.values)
+        values = dict(self.values)
+        if self.key == "bad_number" and values["name"] in WORDS:  # an input is called as it is on the page
+            values["name"] = say(language, values["name"])
+        return say(language, self.key, **values)

@@ -12,34 +12,44 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 """
-Weights of `transformers` or LAVIS for PaddleMIX, without PyTorch.
+Weights and processor of a published InstructBLIP for PaddleMIX, without PyTorch.
 
-    # a directory of transformers (config.json, *.safetensors or *.bin)
+    # a directory of transformers: config.json, *.safetensors or *.bin, and the files of the processor
     python paddlemix/examples/instructblip/convert_weights.py hf instructblip-flan-t5-xl output/instructblip-flan-t5-xl
 
-    # LAVIS: the trained parts, EVA's image encoder, and a directory of the language model
+    # LAVIS: the trained parts, EVA's image encoder, a directory of the language model, and the published config.json
     python paddlemix/examples/instructblip/convert_weights.py lavis instruct_blip_vicuna7b_trimmed.pth output/instructblip-vicuna7b \
-        --vision eva_vit_g.pth --language vicuna-7b --config instructblip-vicuna-7b/config.json
+        --vision eva_vit_g.pth --language vicuna-7b --config instructblip-vicuna-7b/config.json \
+        --qformer_tokenizer bert-base-uncased/vocab.txt --no_image_token
 
 Both key sets are used up; what does not fit is an error that names the tensors.
 """
 
 import argparse
+import os
+import sys
 
-import paddle
 from paddlemix.models.instructblip.convert import (
     ConversionError,
     config_from_hf,
     convert_state,
+    fill_vocabulary,
     load_state,
     read_checkpoint,
     read_config,
+    without_prefix,
 )
 from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGeneration
+from paddlemix.processors.instructblip_processing import QFORMER_FOLDER
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from convert_processor import make_processor  # noqa: E402
+
+VOCABULARY = ("model.embed_tokens.weight", "lm_head.weight", "model.decoder.embed_tokens.weight", "shared.weight")
 
 
 def arguments(argv=None):
-    parser = argparse.ArgumentParser(description="Weights of transformers or LAVIS for PaddleMIX.")
+    parser = argparse.ArgumentParser(description="Weights and processor of a published InstructBLIP for PaddleMIX.")
     parser.add_argument("source", choices=("hf", "lavis"))
     parser.add_argument("weights", help="hf: a directory; lavis: the checkpoint of the trained parts")
     parser.add_argument("out", help="directory to write")
@@ -47,6 +57,13 @@ def arguments(argv=None):
     parser.add_argument("--vision", help="lavis: eva_vit_g.pth, where the checkpoint lacks the image encoder")
     parser.add_argument(
         "--language", help="lavis: directory or file of the language model in the names of transformers"
+    )
+    parser.add_argument(
+        "--tokenizer", help="directory of the language model's tokenizer; default: that of its weights"
+    )
+    parser.add_argument(
+        "--qformer_tokenizer",
+        help=f"vocab.txt of BERT, or its directory; default: {QFORMER_FOLDER} beside config.json",
     )
     parser.add_argument(
         "--no_image_token",
@@ -57,18 +74,39 @@ def arguments(argv=None):
     return parser.parse_args(argv)
 
 
-def gather(args):
+def gather(args, config):
     """All tensors under one set of names."""
-    state = dict(read_checkpoint(args.weights))
+    state = without_prefix(read_checkpoint(args.weights))
     if args.source == "hf":
         return state
     if args.vision:
-        for name, value in read_checkpoint(args.vision).items():
+        for name, value in without_prefix(read_checkpoint(args.vision)).items():
             state.setdefault("visual_encoder." + name, value)
     if args.language:
-        for name, value in read_checkpoint(args.language).items():
+        language = read_checkpoint(args.language)
+        if all(name.startswith("decoder.") for name in language):  # OPT without its head, as it is published
+            language = {"model." + name: value for name, value in language.items()}
+        added = fill_vocabulary(language, config.text_config.vocab_size, VOCABULARY)
+        if added:
+            print(
+                f"{args.language}: {added} rows added to the vocabulary, the mean of the others (tokens that are only padding)"
+            )
+        for name, value in language.items():
             state.setdefault("llm_model." + name, value)
     return state
+
+
+def processor_of(args, config):
+    """The processor, from the directories that the arguments name."""
+    beside = args.weights if args.source == "hf" else os.path.dirname(args.config)
+    language = args.weights if args.source == "hf" else (args.language or "")
+    language = language if os.path.isdir(language) else beside
+    return make_processor(
+        config,
+        args.tokenizer or language or ".",
+        args.qformer_tokenizer or os.path.join(beside, QFORMER_FOLDER),
+        beside or ".",
+    )
 
 
 def main(argv=None):
@@ -80,15 +118,20 @@ def main(argv=None):
     config = config_from_hf(read_config(args.config or args.weights))
     if args.no_image_token:
         config.image_token_index = None
-    paddle.set_default_dtype(args.dtype)
+    processor = processor_of(args, config)
     model = InstructBlipForConditionalGeneration(config)
-    state = gather(args)
+    state = gather(args, config)
     number = len(state)
     load_state(model, convert_state(state, model, args.source))
     del state  # saving makes a copy of its own
+    model.to(dtype=args.dtype)  # and not made in it: Paddle has no kernels for float16 on a CPU
     model.save_pretrained(args.out)
-    print(f"{number} tensors -> {args.out}")
+    processor.save_pretrained(args.out)
+    print(f"{number} tensors and the processor -> {args.out}")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ConversionError as error:
+        sys.exit(f"error: {error}")

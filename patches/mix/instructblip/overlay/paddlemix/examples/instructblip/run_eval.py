@@ -26,7 +26,6 @@ import os
 import sys
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -53,15 +52,8 @@ def arguments(argv=None):
 
 
 def pictures(rows):
-    """An image for each row, or lists of frames."""
-    made = []
-    for row in rows:
-        opened = []
-        for path in row["images"]:
-            with Image.open(path) as image:
-                opened.append(image.convert("RGB"))
-        made.append(opened if len(opened) > 1 else opened[0])
-    return made
+    """A path for each row, or the list of paths of its frames."""
+    return [row["images"] if len(row["images"]) > 1 else row["images"][0] for row in rows]
 
 
 def answer(model, processor, rows, options, batch_size):

@@ -31,7 +31,6 @@ from paddle.io import Dataset
 from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGeneration
 from paddlemix.processors.instructblip_processing import InstructBlipProcessor
 from paddlenlp.trainer import PdArgumentParser, Trainer, TrainingArguments
-from PIL import Image
 
 
 @dataclass
@@ -75,10 +74,7 @@ class Collate:
         self.processor = processor
 
     def __call__(self, rows):
-        images = []
-        for row in rows:
-            with Image.open(os.path.join(row["folder"], row["image"])) as image:
-                images.append(image.convert("RGB"))
+        images = [os.path.join(row["folder"], row["image"]) for row in rows]
         text, answers = [row["instruction"] for row in rows], [row["answer"] for row in rows]
         return self.processor(images=images, text=text, answers=answers)
 
@@ -91,6 +87,7 @@ class InstructBlipTrainer(Trainer):
         for part in (inner.vision_model, inner.language_model):
             if all(parameter.stop_gradient for parameter in part.parameters()):
                 part.eval()
+        inner.check_places(inputs["input_ids"])
         outputs = model(**inputs)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 

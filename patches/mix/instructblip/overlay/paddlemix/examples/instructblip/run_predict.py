@@ -23,7 +23,6 @@ import argparse
 import paddle
 from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGeneration
 from paddlemix.processors.instructblip_processing import InstructBlipProcessor
-from PIL import Image
 
 
 def arguments(argv=None):
@@ -50,7 +49,7 @@ def main(argv=None):
     processor = InstructBlipProcessor.from_pretrained(args.model)
     model = InstructBlipForConditionalGeneration.from_pretrained(args.model, dtype=args.dtype)
     model.eval()
-    inputs = processor(images=Image.open(args.image), text=args.prompt)
+    inputs = processor(images=args.image, text=args.prompt)
     ids, _ = model.generate(
         **inputs,
         num_beams=1 if args.do_sample else args.num_beams,

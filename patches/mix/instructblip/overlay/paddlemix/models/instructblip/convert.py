@@ -21,10 +21,10 @@ Names: `transformers` 4.57.6 (`InstructBlipForConditionalGeneration`) and salesf
 `blip2_t5_instruct`, and the same layout with `opt`).
 """
 
-import glob
 import json
 import os
 import re
+import zipfile
 
 import numpy as np
 import paddle
@@ -32,7 +32,16 @@ import paddle.nn as nn
 
 from .configuration import TEXT_CONFIGS, InstructBlipConfig
 
-__all__ = ["config_from_hf", "convert_state", "load_state", "read_checkpoint", "ConversionError"]
+__all__ = [
+    "config_from_hf",
+    "convert_state",
+    "fill_vocabulary",
+    "load_state",
+    "read_checkpoint",
+    "read_config",
+    "without_prefix",
+    "ConversionError",
+]
 
 
 class ConversionError(ValueError):
@@ -293,36 +302,155 @@ def load_state(model, state):
         own[name].set_value(paddle.to_tensor(value).astype(own[name].dtype))
 
 
+def without_prefix(state):
+    """Names without what all of them begin with: `module.` of data parallel training, `model.` of transformers 5, `base_model.model.`."""
+    for prefix in ("module.", "base_model.model.", "model."):
+        if state and all(name.startswith(prefix) for name in state):
+            state = {name[len(prefix) :]: value for name, value in state.items()}
+    return state
+
+
+def fill_vocabulary(state, rows, names):
+    """
+    Rows for the tokens that InstructBLIP adds to a language model's vocabulary (Vicuna's 32,000 become 32,001): padding, which no
+    one reads, so that they are the mean of the others, as in transformers.
+
+    Args:
+        state: {name: array} of the language model, changed in place.
+        rows (`int`): rows of the vocabulary in the configuration.
+        names: the matrices with a row for each token.
+
+    Returns:
+        rows added; 0 where there are enough.
+
+    Raises:
+        ConversionError: more rows lack than tokens can have been added (64): this is another language model.
+    """
+    lacking = 0
+    for name in names:
+        if name in state and len(state[name]) < rows:
+            value = np.asarray(state[name])
+            lacking = rows - len(value)
+            if lacking > 64:
+                raise ConversionError(
+                    f"{name} has {len(value)} rows and config.json says {rows}: this is another language model; next: give the one "
+                    "that config.json names"
+                )
+            mean = value.astype("float32").mean(axis=0, keepdims=True).astype(value.dtype)
+            state[name] = np.concatenate([value, np.repeat(mean, lacking, axis=0)])
+    return lacking
+
+
+def weight_files(directory):
+    """
+    The files of one set of weights in a directory of `transformers`: safetensors if there are, else PyTorch's; those that the index
+    names, or the file or shards of the usual names. Other files (`training_args.bin`, `optimizer.bin`) are no weights.
+
+    Raises:
+        ConversionError: there are none, or a shard is missing.
+    """
+    present = set(os.listdir(directory))
+    for stem, suffix in (("model", ".safetensors"), ("pytorch_model", ".bin")):
+        index, shards = f"{stem}{suffix}.index.json", []
+        if index in present:
+            with open(os.path.join(directory, index), encoding="utf-8") as stream:
+                shards = sorted(set(json.load(stream)["weight_map"].values()))
+        elif stem + suffix in present:
+            shards = [stem + suffix]
+        else:
+            numbers = [re.fullmatch(rf"{stem}-\d+-of-(\d+){re.escape(suffix)}", name) for name in present]
+            for total in {found.group(1) for found in numbers if found}:
+                shards = [f"{stem}-{number + 1:05d}-of-{total}{suffix}" for number in range(int(total))]
+        missing = [name for name in shards if name not in present]
+        if missing:
+            raise ConversionError(f"{directory} lacks {', '.join(missing)}; next: fetch them, too")
+        if shards:
+            return [os.path.join(directory, name) for name in shards]
+    raise ConversionError(f"{directory} holds no weights (model*.safetensors or pytorch_model*.bin)")
+
+
+def read_safetensors(path):
+    """Arrays of a `.safetensors` file, mapped into memory; bfloat16, which numpy lacks, as float32."""
+    types = {
+        "F64": "f8",
+        "F32": "f4",
+        "F16": "f2",
+        "I64": "i8",
+        "I32": "i4",
+        "I16": "i2",
+        "I8": "i1",
+        "U8": "u1",
+        "BOOL": "?",
+    }
+    with open(path, "rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(length))
+    data = np.memmap(path, np.uint8, mode="r", offset=8 + length)
+    state = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        begin, end = entry["data_offsets"]
+        if entry["dtype"] == "BF16":
+            value = from_bfloat16(data[begin:end].view("<u2"))
+        elif entry["dtype"] in types:
+            value = data[begin:end].view("<" + types[entry["dtype"]])
+        else:
+            raise ConversionError(f"{path}: {name} is of the type {entry['dtype']}, which is not read here")
+        state[name] = value.reshape(entry["shape"])
+    return state
+
+
+def from_bfloat16(bits):
+    """float32 of the upper halves of its numbers."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
 def read_checkpoint(path):
     """
-    Tensors of a `.safetensors`, `.bin`, `.pth` or `.pt` file, or of all shards in a directory, without PyTorch.
+    Tensors of a `.safetensors`, `.bin`, `.pth` or `.pt` file, or of the weights in a directory (see [`weight_files`]), without PyTorch.
 
     A dictionary below `model` or `state_dict` is taken, the rest (optimizer, epoch) is left.
+
+    Raises:
+        ConversionError: no weights there, a missing shard, a file that is not read.
     """
     if os.path.isdir(path):
-        files = sorted(glob.glob(os.path.join(path, "*.safetensors"))) or sorted(
-            glob.glob(os.path.join(path, "*.bin"))
-        )
-        if not files:
-            raise ConversionError(f"{path} holds neither *.safetensors nor *.bin")
         state = {}
-        for file in files:
-            state.update(read_checkpoint(file))
-        return state
-    if path.endswith(".safetensors"):
-        from safetensors.numpy import load_file
+        for file in weight_files(path):
+            state.update(_read_file(file))
+    elif os.path.isfile(path):
+        state = _read_file(path)
+    else:
+        raise ConversionError(f"{path} is no file and no directory")
+    return state
 
-        return load_file(path)
+
+def _read_file(path):
+    if path.endswith(".safetensors"):
+        return read_safetensors(path)
     from paddlenlp.utils.serialization import load_torch
 
+    if not zipfile.is_zipfile(path):
+        raise ConversionError(
+            f"{path} is no file of torch.save since PyTorch 1.6 (a zip archive); next: load it and save it once more with PyTorch"
+        )
     state = load_torch(path)
     for key in ("model", "state_dict", "module"):
         if isinstance(state.get(key), dict):
             state = state[key]
-    return state
+    wrong = [name for name, value in state.items() if not isinstance(value, np.ndarray)]
+    if wrong:
+        raise ConversionError(
+            f"{path} holds more than tensors: {', '.join(_short(wrong))}; next: is it the weights' file?"
+        )
+    return {name: from_bfloat16(value) if value.dtype == np.uint16 else value for name, value in state.items()}
 
 
 def read_config(path):
     """The dictionary in `config.json` of a directory, or in a file."""
-    with open(os.path.join(path, "config.json") if os.path.isdir(path) else path, encoding="utf-8") as stream:
+    file = os.path.join(path, "config.json") if os.path.isdir(path) else path
+    if not os.path.isfile(file):
+        raise ConversionError(f"{file} is not there; next: --config FILE with the config.json of the published model")
+    with open(file, encoding="utf-8-sig") as stream:
         return json.load(stream)

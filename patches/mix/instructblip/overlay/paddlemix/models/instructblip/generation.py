@@ -19,12 +19,13 @@ beam scores are divided by ((length + 5) / 6)^length_penalty. The rules here are
 `early_stopping`, the order in which processors act), so that a published model gives the published model's text.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, List, Optional, Union
 
 import numpy as np
 import paddle
 import paddle.nn.functional as F
+from paddlemix.utils.log import logger
 
 __all__ = ["GenerationOptions", "generate", "rank_candidates", "filter_scores"]
 
@@ -35,7 +36,7 @@ LOW = -1e9
 class GenerationOptions:
     """
     Args:
-        max_new_tokens (`int`): longest answer in tokens.
+        max_new_tokens (`int`): longest answer in tokens; PaddleNLP's name for it, `max_length`, is taken as well.
         min_length (`int`): shortest answer in new tokens; the end token is forbidden before.
         num_beams (`int`): beams; 1 is greedy or sampling.
         do_sample (`bool`): sample each token; with one beam only.
@@ -48,6 +49,8 @@ class GenerationOptions:
             better at the present length; `"never"`: at the longest length.
         num_return_sequences (`int`): answers for each input: the best beams, or as many samples.
         eos_token_id (`int`, list, or -1 for none), pad_token_id (`int`): the language model's, if left out.
+
+    PaddleNLP's `decode_strategy` is taken as well: `"greedy_search"`, `"sampling"` (the same as `do_sample=True`) or `"beam_search"`.
     """
 
     max_new_tokens: int = 64
@@ -67,9 +70,11 @@ class GenerationOptions:
     @classmethod
     def of(cls, config, options):
         """The options with the language model's tokens filled in."""
+        options = cls._own_names(dict(options))
         known = [field.name for field in fields(cls)]
         unknown = sorted(set(options) - set(known))
         if unknown:
+            known += ["max_length", "decode_strategy"]
             raise ValueError(f"generate() knows no {', '.join(unknown)}; there are {', '.join(known)}")
         made = cls(**options)
         if made.eos_token_id is None:
@@ -88,6 +93,23 @@ class GenerationOptions:
         if made.temperature <= 0 or not 0 < made.top_p <= 1 or made.max_new_tokens < 1:
             raise ValueError("temperature and max_new_tokens are above 0, and top_p in (0, 1]")
         return made
+
+    @staticmethod
+    def _own_names(options):
+        """PaddleNLP's options in the names of this class."""
+        if "max_length" in options:
+            if "max_new_tokens" in options:
+                raise ValueError("max_length and max_new_tokens say the same; give one of them")
+            options["max_new_tokens"] = options.pop("max_length")
+        strategy = options.pop("decode_strategy", None)
+        if strategy is None:
+            return options
+        if strategy not in ("greedy_search", "sampling", "beam_search"):
+            raise ValueError(f"decode_strategy is {strategy!r}; there are greedy_search, sampling, beam_search")
+        sample, several = options.get("do_sample", strategy == "sampling"), options.get("num_beams", 1) > 1
+        if sample != (strategy == "sampling") or (several and strategy == "greedy_search"):
+            raise ValueError(f"decode_strategy {strategy!r} contradicts do_sample or num_beams")
+        return {**options, "do_sample": sample}
 
 
 class Decoding:
@@ -186,14 +208,15 @@ def filter_scores(scores, top_k=0, top_p=1.0):
     return scores
 
 
-def generate(model, embeds, mask, prompt_ids, options):
+def generate(model, embeds, mask, prompt_ids, prompt_mask, options):
     """
     Answers for embeddings.
 
     Args:
         model: a language model of `language.py`.
         embeds (`Tensor`, [N, L, C]), mask (`Tensor`, [N, L]): what it reads; a decoder-only model wants padding on the left.
-        prompt_ids (`Tensor`, [N, P], or None): ids that count as repeated; an encoder-decoder counts its own start token.
+        prompt_ids, prompt_mask (`Tensor`, [N, P]):
+            ids that count as repeated where the mask is 1; an encoder-decoder counts its own start token alone.
         options ([`GenerationOptions`])
 
     Returns:
@@ -203,9 +226,28 @@ def generate(model, embeds, mask, prompt_ids, options):
     if model.is_encoder_decoder:
         seen = np.full([decoding.rows, 1], model.start_token_id, "int64")
     else:
-        seen = np.zeros([decoding.rows, 0], "int64") if prompt_ids is None else prompt_ids.numpy()
+        # padding on the left is no part of the prompt: in its place stands the last id, which counts anyway
+        seen = np.where(prompt_mask.numpy() > 0, prompt_ids.numpy(), prompt_ids.numpy()[:, -1:])
+        options = fit(model, embeds.shape[1], options)
     ids, scores = (beams if options.num_beams > 1 else one_by_one)(decoding, seen, options)
     return paddle.to_tensor(ids, dtype="int64"), paddle.to_tensor(scores, dtype="float32")
+
+
+def fit(model, length, options):
+    """The options for a prompt of `length` embeddings: no more new tokens than the language model has positions for."""
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is None or length + options.max_new_tokens - 1 <= positions:  # the last token is not read
+        return options
+    if length >= positions:
+        raise ValueError(
+            f"image and instruction take {length} places, the language model has {positions}; next: a shorter instruction, or "
+            "max_prompt_len of InstructBlipProcessor"
+        )
+    room = positions - length + 1
+    logger.warning(
+        f"image and instruction take {length} of {positions} places: the answer ends after {room} tokens at the latest"
+    )
+    return replace(options, max_new_tokens=room)
 
 
 def one_by_one(decoding, seen, options):

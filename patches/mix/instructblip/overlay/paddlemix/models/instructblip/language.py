@@ -41,12 +41,15 @@ from paddlenlp.transformers.opt.modeling import OPTPretrainedModel
 __all__ = ["OPTLanguageModel", "T5LanguageModel", "LlamaLanguageModel", "language_model"]
 
 
-LOWEST, HALF_LOWEST = float(np.finfo("float32").min), float(np.finfo("float16").min)  # SOT cannot follow np.finfo
+# Half of the lowest number of a type (SOT cannot follow np.finfo): the sum with a score stays finite, where the lowest of float16
+# becomes -inf with a score of -20, and that of float32 is -inf in bfloat16. A row of padding, of -inf alone, would be NaN.
+LOW, LOW_FLOAT16 = float(np.finfo("float32").min) / 2, float(np.finfo("float16").min) / 2
+LARGEST_FLOAT16 = float(np.finfo("float16").max)
 
 
 def additive_mask(keep, dtype):
-    """What is added to the scores: 0 where `keep` is true, the lowest number of the type elsewhere."""
-    return (1.0 - keep.astype(dtype)) * (HALF_LOWEST if dtype == paddle.float16 else LOWEST)
+    """What is added to the scores: 0 where `keep` is true, half of the lowest number of the type elsewhere."""
+    return (1.0 - keep.astype(dtype)) * (LOW_FLOAT16 if dtype == paddle.float16 else LOW)
 
 
 def causal(mask, length):
@@ -59,6 +62,14 @@ def causal(mask, length):
 def single_or_double(x):
     """Half precision as float32."""
     return x if x.dtype == paddle.float64 else x.astype("float32")
+
+
+def _run(stack, function, *args):
+    """(states, cache) of a layer; in training and where asked for, its values are computed once more in the backward pass."""
+    if stack.enable_recompute and stack.training and paddle.is_grad_enabled():
+        # tensors alone: a tuple inside of a tuple ends Paddle 2.6 with a segmentation fault
+        return recompute(lambda *inputs: function(*inputs)[0], *args), None
+    return function(*args)
 
 
 def _opt_layer(layer, x, mask, past=None):
@@ -90,6 +101,7 @@ class OPTLanguageModel(OPTPretrainedModel):
     def __init__(self, config):
         super().__init__(config)
         self.opt = OPTModel(config)
+        self.opt.decoder.enable_recompute = False  # PaddleNLP's OPT has no such switch; `recompute_enable` finds it
 
     def get_input_embeddings(self):
         return self.opt.embeddings.word_embeddings
@@ -109,7 +121,8 @@ class OPTLanguageModel(OPTPretrainedModel):
         mask = additive_mask(causal(attention_mask, length), hidden.dtype)
         caches = []
         for index, layer in enumerate(decoder.layers):
-            hidden, past = _opt_layer(layer, hidden, mask, None if cache is None else cache[index])
+            past = None if cache is None else cache[index]
+            hidden, past = _run(decoder, _opt_layer, layer, hidden, mask, past)
             caches.append(past)
         hidden = hidden[:, -1:] if last else hidden
         if decoder.final_layer_norm is not None:
@@ -118,14 +131,6 @@ class OPTLanguageModel(OPTPretrainedModel):
             hidden = decoder.project_out(hidden)
         logits = paddle.matmul(hidden, embeddings.word_embeddings.weight, transpose_y=True)
         return logits, caches if use_cache else None
-
-
-def _run(stack, function, *args):
-    """(states, cache) of a layer; in training and where asked for, its values are computed once more in the backward pass."""
-    if stack.enable_recompute and stack.training and paddle.is_grad_enabled():
-        # tensors alone: a tuple inside of a tuple ends Paddle 2.6 with a segmentation fault
-        return recompute(lambda *inputs: function(*inputs)[0], *args), None
-    return function(*args)
 
 
 def _rms_norm(norm, x):
@@ -197,7 +202,7 @@ def _t5_add(x, y):
     """x + y, held in the range of float16, which is narrower than the one that T5 was trained in."""
     if x.dtype != paddle.float16:
         return x + y
-    largest = -HALF_LOWEST - 1000
+    largest = LARGEST_FLOAT16 - 1000
     return (x + y).clip(-largest, largest)
 
 

@@ -26,8 +26,8 @@ from typing import Any, Optional
 import paddle
 import paddle.nn as nn
 from paddle.nn.initializer import Constant, Normal
+from paddlemix.models.model_utils import MixPretrainedModel
 from paddlenlp.transformers.model_outputs import BaseModelOutputWithPooling, ModelOutput
-from paddlenlp.transformers.model_utils import PretrainedModel
 
 from .configuration import InstructBlipConfig, InstructBlipQFormerConfig, InstructBlipVisionConfig
 from .generation import GenerationOptions, cross_entropy, generate, rank_candidates
@@ -63,7 +63,7 @@ class InstructBlipOutput(ModelOutput):
     encoder_last_hidden_state: Optional[paddle.Tensor] = None
 
 
-class InstructBlipPretrainedModel(PretrainedModel):
+class InstructBlipPretrainedModel(MixPretrainedModel):
     """Loading, saving and initial weights; `from_pretrained` reads what `save_pretrained` or the converters wrote."""
 
     config_class = InstructBlipConfig
@@ -160,8 +160,16 @@ class InstructBlipQFormerModel(InstructBlipPretrainedModel):
 
         Returns:
             `last_hidden_state` [N, Q + T, C], queries first, and `pooler_output` [N, C], as an object or as a tuple.
+
+        Raises:
+            ValueError: the instruction has more tokens than the configuration has positions.
         """
         queries = query_embeds.shape[1]
+        if given(input_ids) and paddle.in_dynamic_mode() and input_ids.shape[1] > self.config.max_position_embeddings:
+            raise ValueError(
+                f"the instruction has {input_ids.shape[1]} tokens, the Q-Former has {self.config.max_position_embeddings} "
+                "positions; next: make the inputs with InstructBlipProcessor, which cuts them"
+            )
         hidden = self.embeddings(query_embeds, input_ids)
         dtype = hidden.dtype
         mask = image_mask = None
@@ -193,6 +201,8 @@ class InstructBlipForConditionalGeneration(InstructBlipPretrainedModel):
     ```"""
 
     def __init__(self, config):
+        if paddle.get_default_dtype() == "float16" and paddle.get_device() == "cpu":
+            raise ValueError("Paddle has no kernels for float16 on a CPU; next: dtype='float32'")
         super().__init__(config)
         self.vision_model = InstructBlipVisionModel(config.vision_config)
         self.query_tokens = self.create_parameter(
@@ -244,6 +254,24 @@ class InstructBlipForConditionalGeneration(InstructBlipPretrainedModel):
             features = features.reshape([-1, frames * features.shape[1], features.shape[2]])
         return features, vision, qformer
 
+    def check_places(self, input_ids, number=None):
+        """
+        That each row of `input_ids` [N, L] holds as many placeholders as there are features of its image.
+
+        Args:
+            number (`int`): features of an image; by default those of one picture, `num_query_tokens`.
+
+        Raises:
+            ValueError: a row has another number, which the message names.
+        """
+        number, token = self.config.num_query_tokens if number is None else number, self.config.image_token_index
+        counts = [number] if token is None else (input_ids == token).astype("int64").sum(-1).tolist()
+        if set(counts) != {number}:
+            raise ValueError(
+                f"the rows of input_ids hold {counts} image tokens (id {token}), the model has {number} queries for them; "
+                "next: make the inputs with InstructBlipProcessor"
+            )
+
     def join(self, features, input_ids, attention_mask=None):
         """
         The image's features at the places of the placeholder token, or before the text where the model has no such token.
@@ -252,7 +280,7 @@ class InstructBlipForConditionalGeneration(InstructBlipPretrainedModel):
             embeddings [N, L, C] and their mask [N, L].
 
         Raises:
-            ValueError: a row has another number of placeholders than the model has queries (in eval mode).
+            ValueError: a row has another number of placeholders than the model has queries (in eval mode; in training all is NaN).
         """
         number, token = features.shape[1], self.config.image_token_index
         if not given(attention_mask):
@@ -263,12 +291,10 @@ class InstructBlipForConditionalGeneration(InstructBlipPretrainedModel):
             return paddle.concat([features.astype(embeds.dtype), embeds], 1), paddle.concat([seen, attention_mask], 1)
         place = input_ids == token
         if paddle.in_dynamic_mode() and not self.training:  # reading values would break the graph of a training step
-            counts = place.astype("int64").sum(-1).tolist()
-            if set(counts) != {number}:
-                raise ValueError(
-                    f"the rows of input_ids hold {counts} image tokens (id {token}), the model has {number} queries for them; "
-                    "next: make the inputs with InstructBlipProcessor"
-                )
+            self.check_places(input_ids, number)
+        else:  # and there a wrong number makes every result NaN, which no one overlooks
+            right = (place.astype("int64").sum(-1, keepdim=True) == number).unsqueeze(-1)
+            features = paddle.where(right, features, paddle.full_like(features, float("nan")))
         embeds = self.language_model.embed(paddle.where(place, paddle.zeros_like(input_ids), input_ids))
         order = (paddle.cumsum(place.astype("int64"), axis=-1) - 1).clip(0, number - 1)
         order = order.unsqueeze(-1).expand([-1, -1, features.shape[-1]])
@@ -337,6 +363,13 @@ class InstructBlipForConditionalGeneration(InstructBlipPretrainedModel):
         )
 
     @staticmethod
+    def check_prompt(input_ids):
+        if input_ids is None:
+            raise ValueError(
+                "input_ids is missing; next: give the processor an instruction, `text=...` (an empty one is one, too)"
+            )
+
+    @staticmethod
     def loss(logits, labels):
         """Mean cross entropy of [N, L, V] and [N, L] over the labels that are not -100; 0 if all are."""
         # the mean of F.cross_entropy counts ignored labels in Paddle 2.6's static graph, and not in dygraph
@@ -365,14 +398,18 @@ class InstructBlipForConditionalGeneration(InstructBlipPretrainedModel):
             (sum of log-probabilities; divided by length^length_penalty with beams).
 
         Raises:
-            ValueError: an option is unknown or contradicts another.
+            ValueError:
+                an option is unknown or contradicts another; there is no instruction; the prompt fills the language model's
+                positions.
         """
         options = GenerationOptions.of(self.language_model.config, options)
+        self.check_prompt(input_ids)
         features, _, _ = self.image_features(
             pixel_values, qformer_input_ids, qformer_attention_mask, interpolate_pos_encoding
         )
         embeds, mask = self.join(features, input_ids, attention_mask)
-        return generate(self.language_model, embeds, mask, input_ids, options)
+        given_mask = paddle.ones_like(input_ids) if attention_mask is None else attention_mask
+        return generate(self.language_model, embeds, mask, input_ids, given_mask, options)
 
     @paddle.no_grad()
     def predict_class(
@@ -394,6 +431,7 @@ class InstructBlipForConditionalGeneration(InstructBlipPretrainedModel):
         Returns:
             losses [N, K]; the least is the answer.
         """
+        self.check_prompt(input_ids)
         features, _, _ = self.image_features(pixel_values, qformer_input_ids, qformer_attention_mask)
         embeds, mask = self.join(features, input_ids, attention_mask)
         return rank_candidates(self.language_model, embeds, mask, candidates)

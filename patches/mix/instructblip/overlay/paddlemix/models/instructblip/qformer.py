@@ -24,6 +24,7 @@ Apache 2.0) and salesforce/LAVIS @ 506965b (BSD 3-Clause); no code of either is 
 import paddle
 import paddle.nn as nn
 import paddle.nn.functional as F
+from paddle.distributed.fleet.utils import recompute
 from paddlenlp.transformers.activations import ACT2FN
 
 
@@ -142,8 +143,12 @@ class QFormerEncoder(nn.Layer):
     def __init__(self, config):
         super().__init__()
         self.layer = nn.LayerList([QFormerLayer(config, index) for index in range(config.num_hidden_layers)])
+        self.enable_recompute = False
 
     def forward(self, x, mask, image, image_mask, query_length, has_text):
         for layer in self.layer:
-            x = layer(x, mask, image, image_mask, query_length, has_text)
+            if self.enable_recompute and self.training and paddle.is_grad_enabled():
+                x = recompute(layer, x, mask, image, image_mask, query_length, has_text)
+            else:
+                x = layer(x, mask, image, image_mask, query_length, has_text)
         return x
