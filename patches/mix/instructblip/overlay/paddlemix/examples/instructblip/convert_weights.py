@@ -124,7 +124,8 @@ def main(argv=None):
     number = len(state)
     load_state(model, convert_state(state, model, args.source))
     del state  # saving makes a copy of its own
-    model.to(dtype=args.dtype)  # and not made in it: Paddle has no kernels for float16 on a CPU
+    if args.dtype != "float32":
+        model.to(dtype=args.dtype)  # and not made in it: Paddle has no kernels for float16 on a CPU
     model.save_pretrained(args.out)
     processor.save_pretrained(args.out)
     print(f"{number} tensors and the processor -> {args.out}")
