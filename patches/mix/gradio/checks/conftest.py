@@ -40,32 +40,6 @@ def bad_files(tmp_path_factory):
     return folder
 
 
-def speaks_one_language(someone, locale):
-    """Chinese is shown to no English reader, and to a Chinese one no whole English sentence or head of a table."""
-    text = someone.text()
-    if locale == "en-US":
-        assert not re.findall(r"[\u4e00-\u9fff]+", text)
-    else:
-        assert re.search("运行", text)
-        assert not re.findall(r"\b(image|why|label|score|points|area|prompt|Run|Cancel|Status|Holes)\b", text)
-
-
-def fits(someone, parts):
-    """Every part of the page can be reached without a menu, nothing reaches beyond the window, run and status are in sight."""
-    width = someone.page.viewport_size["width"]
-    labels = someone.page.locator("#sections label")
-    assert labels.count() == len(parts)
-    for number, part in enumerate(parts):
-        box = labels.nth(number).bounding_box()
-        assert box["x"] >= 0 and box["x"] + box["width"] <= width
-        someone.tab(number)
-        someone.page.locator("#%s-run" % part).wait_for(state="visible")
-        assert someone.page.evaluate("document.documentElement.scrollWidth") <= width
-        someone.page.evaluate("window.scrollTo(0, 0)")
-        assert someone.visible(part + "-run", part + "-cancel", part + "-status")
-        assert someone.faults() == []
-
-
 @pytest.fixture(scope="module")
 def models(request, tmp_path_factory):
     """A directory with the tiny models that a module names, made by the program that the tests of AppFlow use."""

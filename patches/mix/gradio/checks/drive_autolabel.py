@@ -12,7 +12,6 @@ import zipfile
 import numpy as np
 import pages
 import pytest
-from conftest import fits, speaks_one_language
 from PIL import Image, ImageDraw
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -290,10 +289,10 @@ def test_the_users_file_name(user, tmp_path):
 @pytest.mark.parametrize("size", [(1280, 800), (390, 844)], ids=["desk", "phone"])
 def test_every_screen(user, locale, size):
     someone = user(locale, *size)
-    speaks_one_language(someone, locale)
+    pages.speaks_one_language(someone, locale)
     if locale == "zh-CN":
         assert "请用英文填写" in someone.text()
-    fits(someone, ["single", "batch"])
+    pages.fits(someone, ["single", "batch"])
     someone.picture("page")
 
 

@@ -9,7 +9,6 @@ import imageio
 import numpy as np
 import pages
 import pytest
-from conftest import fits, speaks_one_language
 from PIL import Image
 
 PROGRAM = [os.path.join(pages.DIRECTORY, "gradio_text2image.py")]
@@ -193,8 +192,8 @@ def test_too_few_steps_and_long_prompts(user, photo):
 @pytest.mark.parametrize("size", [(1280, 800), (390, 844)], ids=["desk", "phone"])
 def test_every_screen(user, locale, size):
     someone = user(locale, *size)
-    speaks_one_language(someone, locale)
-    fits(someone, TABS)
+    pages.speaks_one_language(someone, locale)
+    pages.fits(someone, TABS)
     someone.picture("page")
 
 
