@@ -14,6 +14,8 @@ from forklift.system.paths import Project
 
 # what the scaffold's pr.md says where its author has to write (ci/templates/new_pr.md)
 PLACEHOLDER = "Say here"
+# one screen of a pull request
+MOST_WORDS = 900
 
 
 def slug(project: Project, change: Change) -> Iterator[str]:
@@ -64,6 +66,8 @@ def texts(project: Project, change: Change) -> Iterator[str]:
     text = path.read_text() if path.is_file() else ""
     if len(text.split()) < 40:
         yield "pr.md is missing or says almost nothing"
+    if len(text.split()) > MOST_WORDS:
+        yield f"pr.md has {len(text.split())} words, at most {MOST_WORDS}: the rest belongs in evidence/"
     if PLACEHOLDER in text:
         yield f"pr.md still holds the scaffold's words: {PLACEHOLDER}"
 

@@ -106,6 +106,8 @@ VIOLATIONS = [
     ("after", manifest("after = []", 'after = ["toy-linear"]'), "circular `after`"),
     ("texts", lambda toy, good: (good / "pr.md").unlink(), "pr.md is missing"),
     ("texts", file("pr.md", "later"), "says almost nothing"),
+    ("texts", file("pr.md", "word " * 901), "pr.md has 901 words, at most 900"),
+    ("texts", file("pr.md", "word " * 60 + "Say here: what"), "still holds the scaffold's words"),
     ("provenance", file("reference/more.npz", b"1"), "reference/more.npz is not in provenance.toml"),
     ("provenance", file("reference/deep/set.npz", b"124"), "reference/deep/set.npz is not the file that provenance.toml describes"),
     ("provenance", lambda toy, good: (good / "reference" / "provenance.toml").unlink(), "reference/ has no provenance.toml"),

@@ -170,7 +170,7 @@ def swept(toy, monkeypatch, tmp_path):
     directory = toy.change(scripts={"row.py": SCRIPT})
     write_rows(directory, dict.fromkeys(OUTCOMES, ""))
     with (directory / "change.toml").open("a") as stream:
-        stream.write('[sweep]\nscript = "checks/row.py"\nmodes = ["dygraph", "ast"]\ntimeout_s = 3\nmemory_gb = 4.0\n')
+        stream.write('[sweep]\nscript = "checks/row.py"\nmodes = ["dygraph", "ast"]\ntimeout_s = 8\nmemory_gb = 4.0\n')
     monkeypatch.setenv("FORKLIFT_ROW_LOG", str(tmp_path / "log"))
 
     def go(*words):
