@@ -39,8 +39,12 @@ class DataArguments:
         }
     )
     group_size: int = field(default=8, metadata={"help": "Passages a query: one positive, the others negatives."})
-    query_max_length: int = field(default=64, metadata={"help": "Tokens a query, with the special ones."})
-    passage_max_length: int = field(default=512, metadata={"help": "Tokens a passage, with the special ones."})
+    query_max_length: Optional[int] = field(
+        default=None, metadata={"help": "Tokens a query, with the special ones. Default: 64."}
+    )
+    passage_max_length: Optional[int] = field(
+        default=None, metadata={"help": "Tokens a passage, with the special ones. Default: 512."}
+    )
     query_instruction: str = field(
         default="", metadata={"help": "Put before each query that has no prompt in its row."}
     )
@@ -56,11 +60,12 @@ def main():
     check_device(training)
     tokenizer = BertTokenizer.from_pretrained(data.model_name_or_path)
     config = BertConfig.from_pretrained(data.model_name_or_path)
-    for name in ("query_max_length", "passage_max_length"):
-        if getattr(data, name) > config.max_position_embeddings:
-            raise ValueError(
-                "%s is %d; the model has %d positions" % (name, getattr(data, name), config.max_position_embeddings)
-            )
+    positions = config.max_position_embeddings
+    for name, default in (("query_max_length", 64), ("passage_max_length", 512)):
+        if getattr(data, name) is None:
+            setattr(data, name, min(default, positions))
+        if getattr(data, name) > positions:
+            raise ValueError("%s is %d; the model has %d positions" % (name, getattr(data, name), positions))
     if data.pooling:
         config.embedding_pooling = data.pooling
     model = EmbeddingModel.from_pretrained(data.model_name_or_path, config=config)

@@ -29,7 +29,7 @@ from retriever.modeling import EmbeddingModel
 def add_embedder_arguments(parser):
     parser.add_argument("--model_name_or_path", required=True)
     parser.add_argument(
-        "--max_length", type=int, default=512, help="Tokens a text; the end of a longer one is cut off."
+        "--max_length", type=int, help="Tokens a text; the end of a longer one is cut off. Default: 512."
     )
     parser.add_argument("--size", type=int, help="Numbers of a vector, of a model trained with Matryoshka dimensions.")
     parser.add_argument("--batch_size", type=int, default=64)

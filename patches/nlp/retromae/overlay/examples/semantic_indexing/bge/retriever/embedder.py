@@ -94,7 +94,8 @@ class Embedder:
     Args:
         encoder: `DygraphEncoder` or `InferenceEncoder`.
         tokenizer (PretrainedTokenizer)
-        max_length (int): tokens a text, with the special ones; the end of a longer text is cut off. Default: 512.
+        max_length (int, optional): tokens a text, with the special ones; the end of a longer text is cut off. Default: 512, or the
+            positions of the model if they are fewer.
         batch_size (int)
         query_instruction, passage_instruction (str): put before the text. BGE v1.5 for English: "Represent this sentence for
             searching relevant passages: ", for Chinese: "为这个句子生成表示以用于检索相关文章：", for passages none.
@@ -109,13 +110,15 @@ class Embedder:
         self,
         encoder,
         tokenizer,
-        max_length=512,
+        max_length=None,
         batch_size=64,
         query_instruction="",
         passage_instruction="",
         size=None,
     ):
         positions = getattr(encoder, "positions", None)
+        if max_length is None:
+            max_length = min(512, positions or 512)
         if positions is not None and max_length > positions:
             raise ValueError("max_length is %d; the model has %d positions" % (max_length, positions))
         self.encoder, self.tokenizer, self.size = encoder, tokenizer, size
