@@ -142,7 +142,7 @@ def test_losses_that_json_has_no_number_for_fail_the_row():
 
 def test_without_dygraph_there_is_nothing_to_compare_with():
     row = sweep_verdict.summarise({"dygraph": {"error": "timeout", "last": "timed out after 3 s"}}, 50)
-    assert (row["outcome"], row["problem"], row["modes"]) == ("failed", "timeout: timed out after 3 s", {})
+    assert (row["outcome"], row["problem"], row["modes"]) == ("failed", "timeout: timed out after 8 s", {})
 
 
 def test_evidence_keeps_rows_of_other_shards_sorted(tmp_path):
@@ -235,7 +235,7 @@ def test_a_row_that_takes_too_long_or_dies_is_a_result(swept):
     ran, _ = swept("--steps", "4")
     assert outcomes(ran) == {"slow": "failed", "killed": "failed", "same": "equal"}
     problems = {row["id"]: row["problem"] for row in ran.rows}
-    assert problems["slow"] == "timeout: timed out after 3 s"
+    assert problems["slow"] == "timeout: timed out after 8 s"
     assert problems["killed"].startswith("out_of_memory: "), "nobody but the kernel sends signal 9"
 
 
