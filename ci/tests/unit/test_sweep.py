@@ -142,7 +142,7 @@ def test_losses_that_json_has_no_number_for_fail_the_row():
 
 def test_without_dygraph_there_is_nothing_to_compare_with():
     row = sweep_verdict.summarise({"dygraph": {"error": "timeout", "last": "timed out after 3 s"}}, 50)
-    assert (row["outcome"], row["problem"], row["modes"]) == ("failed", "timeout: timed out after 8 s", {})
+    assert (row["outcome"], row["problem"], row["modes"]) == ("failed", "timeout: timed out after 3 s", {})
 
 
 def test_evidence_keeps_rows_of_other_shards_sorted(tmp_path):
