@@ -70,6 +70,8 @@ def compare(
             result[mode] = {"error": "no static program ran"}
         else:
             result[mode] = gaps(found, wanted)
+            if not all(math.isfinite(result[mode][name]) for name in ("loss_gap", "gradient_gap", "gradient_norm")):
+                result[mode] = {"error": "a gradient is not finite"}
     if change is not None and "error" not in wanted:
         found = _forked(args, lambda: (change(task.model), first_step(task, "dygraph", args.seed))[1])
         result["changed"] = found if "error" in found else gaps(found, wanted)

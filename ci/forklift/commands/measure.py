@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from filelock import FileLock
 
 from forklift import pipeline
@@ -11,7 +9,7 @@ from forklift.branch import changes
 from forklift.errors import UsageError
 from forklift.model import BaseKind
 from forklift.results.console import Console
-from forklift.sweep import listing, run
+from forklift.sweep import listing, result, rows, run
 from forklift.system import guard
 from forklift.system.paths import current_project
 from forklift.workspace import tree as trees
@@ -30,14 +28,15 @@ def sweep(change_id: str, options: run.Options, base: BaseKind | None, console: 
         name = "rows.jsonl" if options.paddle == "2.6" else f"rows-paddle{options.paddle}.jsonl"
         target = change.directory / "evidence" / name
 
-        def tell(row: dict[str, Any]) -> None:
-            console.row(row)
+        def tell(row: result.RowResult) -> None:
+            modes = "  ".join(f"{mode} {facts.outcome}" for mode, facts in row.modes.items())
+            console.row(row, f"{row.id:<48} {row.outcome:<7} {modes} {row.problem}")
             with FileLock(project.cache / "locks" / f"{change_id}-evidence.lock"):  # another shard may write at the same moment
-                run.write_evidence(target, [row], project.root)
+                result.write(target, [row], project.root)
 
-        with console.progress(change_id, len(run.rows(built, change.file.sweep, options))):
+        with console.progress(change_id, len(rows.chosen(built, change.file.sweep, options.shard, options.only))):
             found = run.run(project, built, tree, change.file.sweep, options, tell)
-    counts = {word: sum(row["outcome"] == word for row in found) for word in ("equal", "close", "failed")}
+    counts = {word: sum(row.outcome == word for row in found) for word in ("equal", "close", "failed")}
     console.say(f"{change_id}: {len(found)} rows, " + ", ".join(f"{count} {word}" for word, count in counts.items()))
     return 1 if counts["failed"] or not found else 0
 

@@ -6,7 +6,6 @@ import contextlib
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 from rich.console import Console as RichConsole
@@ -68,14 +67,13 @@ class Console:
                 self._progress.advance(self._progress.task_ids[0])
             sys.stdout.flush()
 
-    def row(self, row: dict[str, Any]) -> None:
-        """One line of a sweep."""
+    def row(self, row: msgspec.Struct, line: str) -> None:
+        """One row of a sweep."""
         with self._lock:
             if self.as_json:
                 print(msgspec.json.encode(row).decode(), flush=True)
             else:
-                modes = "  ".join(f"{mode} {facts['outcome']}" for mode, facts in row["modes"].items())
-                self._rich.print(f"{row['id']:<48} {row['outcome']:<7} {modes} {row['problem']}", markup=False)
+                self._rich.print(line, markup=False)
             if self._progress is not None:
                 self._progress.advance(self._progress.task_ids[0])
 

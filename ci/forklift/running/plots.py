@@ -6,12 +6,13 @@ import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from forklift.running.losses import Run
 
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-def losses(target: Path, runs: dict[str, Any], title: str, dtype: str) -> None:
+def losses(target: Path, runs: dict[str, Run], title: str, dtype: str) -> None:
     """Loss of every mode over the steps, and below it the relative difference from dygraph (log scale)."""
     # imported here: it takes longer than most commands
     from matplotlib.figure import Figure
@@ -19,18 +20,16 @@ def losses(target: Path, runs: dict[str, Any], title: str, dtype: str) -> None:
     # no pyplot: it keeps figures in one place for all threads
     figure = Figure(figsize=(7, 5.5))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    reference = runs["dygraph"]["losses"]
+    reference = runs["dygraph"].numbers
     for (mode, run), style in zip(runs.items(), ("-", "--", ":"), strict=False):
-        steps = range(1, len(run["losses"]) + 1)
-        above.plot(steps, run["losses"], style, label=mode, linewidth=1.6)
+        above.plot(range(1, len(run.losses) + 1), run.numbers, style, label=mode, linewidth=1.6)
         if mode != "dygraph":
-            gaps = [abs(a - b) / max(abs(b), 1e-12) for a, b in zip(run["losses"], reference, strict=False)]
+            gaps = [abs(a - b) / max(abs(b), 1e-12) for a, b in zip(run.numbers, reference, strict=False)]
             # a log axis has no place for zero: such steps are left out, and counted in the legend
             apart = [(step, gap) for step, gap in enumerate(gaps, 1) if gap > 0]
             label = f"{mode} against dygraph ({len(gaps) - len(apart)} of {len(gaps)} steps equal)"
             below.plot([step for step, _ in apart], [gap for _, gap in apart], style, marker=".", label=label)
-    paddle = runs["dygraph"].get("paddle", "?")
-    above.set(ylabel="loss", title=f"{title}: {len(reference)} training steps in {dtype}, paddle {paddle}")
+    above.set(ylabel="loss", title=f"{title}: {len(reference)} training steps in {dtype}, paddle {runs['dygraph'].paddle}")
     below.set(xlabel="step", ylabel="relative difference")
     if any(len(line.get_xdata()) for line in below.lines):
         below.set_yscale("log")

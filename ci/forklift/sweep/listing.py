@@ -8,12 +8,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from forklift.errors import UsageError
 from forklift.model import Change
 from forklift.running.plots import sparkline
-from forklift.sweep.run import ModelRow, read_rows
+from forklift.sweep import result as evidence
+from forklift.sweep import rows as models
+from forklift.sweep.result import ModeResult, RowResult
+from forklift.sweep.rows import ModelRow
 from forklift.system.files import write_whole
 
 BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
@@ -77,8 +78,8 @@ def write(change: Change, root: Path) -> list[Path]:
     spec = change.file.sweep
     if spec is None:
         raise UsageError(f"{change.id} has no [sweep]", [("file", change.directory / "change.toml")], "./forklift list")
-    rows = read_rows(change.directory / spec.rows)
-    results = read_results(change.directory / "evidence" / "rows.jsonl")
+    rows = models.read(change.directory / spec.rows)
+    results = evidence.read(change.directory / "evidence" / "rows.jsonl")
     edits = {path: changed_lines(change.edits / f"{path}.patch") for row in rows for path in row.edits}
     written = []
     for path in spec.documents:
@@ -96,12 +97,6 @@ def write(change: Change, root: Path) -> list[Path]:
     return [*written, target]
 
 
-def read_results(path: Path) -> dict[str, dict[str, Any]]:
-    """The lines of rows.jsonl by id; none where there is no file yet."""
-    lines = path.read_text().splitlines() if path.is_file() else []
-    return {row["id"]: row for row in map(msgspec.json.decode, lines)}
-
-
 def changed_lines(patch: Path) -> int:
     """Lines that a patch adds or takes away."""
     lines = patch.read_text().splitlines()
@@ -117,7 +112,7 @@ def between(target: Path, text: str) -> str:
     return f"{before}{BEGIN}\n{text}\n{END}{after}"
 
 
-def table(rows: list[ModelRow], results: dict[str, dict[str, Any]], edits: dict[str, int], language: str) -> list[str]:
+def table(rows: list[ModelRow], results: dict[str, RowResult], edits: dict[str, int], language: str) -> list[str]:
     """Totals, legend and the table, as lines of markdown."""
     words = _WORDS[language]
     lines = [str(words["totals"]).format(**totals(rows, results)), "", str(words["legend"]), ""]
@@ -128,68 +123,66 @@ def table(rows: list[ModelRow], results: dict[str, dict[str, Any]], edits: dict[
     return lines
 
 
-def totals(rows: list[ModelRow], results: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def totals(rows: list[ModelRow], results: dict[str, RowResult]) -> dict[str, Any]:
     """How many rows are measured and train, and the median ratio of step times."""
     found = [results[row.id] for row in rows if row.id in results]
     good: Counter[str] = Counter()
     ratios: dict[str, list[float]] = {"ast": [], "sot": []}
     for result in found:
-        good["any"] += result["outcome"] in GOOD
-        for mode, facts in result["modes"].items():
-            if facts["outcome"] in GOOD:
+        good["any"] += result.outcome in GOOD
+        for mode, facts in result.modes.items():
+            if facts.outcome in GOOD:
                 good[mode] += 1
-                if facts.get("speed_ratio"):
-                    ratios[mode].append(facts["speed_ratio"])
+                if facts.speed_ratio:
+                    ratios[mode].append(facts.speed_ratio)
     shares = {f"{name}_share": f"{good[name] / max(1, len(rows)):.0%}" for name in ("any", "ast", "sot")}
     medians = {f"{mode}_ratio": f"{statistics.median(values):.2f}" if values else "-" for mode, values in ratios.items()}
-    measured = sum(any(result["losses"].values()) for result in found)
+    measured = sum(any(result.losses.values()) for result in found)
     return {"rows": len(rows), "measured": measured, **{name: good[name] for name in ("any", "ast", "sot")}, **shares, **medians}
 
 
-def _cells(row: ModelRow, result: dict[str, Any] | None, edits: dict[str, int], words: dict[str, Any]) -> list[str]:
+def _cells(row: ModelRow, result: RowResult | None, edits: dict[str, int], words: dict[str, Any]) -> list[str]:
     name = [row.id, str(row.keys.get("class", ""))]
     lines = str(sum(edits[path] for path in row.edits) or "")
     why = str(row.keys.get("why", "") or row.skip)
     if result is None:
         return [*name, words["missing"], words["missing"], "", lines, "", why]
-    modes = result["modes"]
-    none = words["no"] if result["problem"] else words["missing"]
+    modes = result.modes
+    none = words["no"] if result.problem else words["missing"]
     verdicts = [_verdict(modes[mode], words) if mode in modes else none for mode in ("ast", "sot")]
     ratios = [_ratio(modes.get(mode)) for mode in ("ast", "sot")]
-    static: list[float | None] = next((result["losses"][mode] for mode in ("ast", "sot") if result["losses"].get(mode)), [])
-    notes = [why] if why else [_reason(mode, modes[mode]) for mode in modes if modes[mode]["outcome"] == "failed"]
-    notes += [result["problem"]] if result["problem"] and not why else []
-    gaps = result.get("float32", {})
-    single = [gaps[mode] for mode in gaps if gaps[mode].get("departs_at") and modes[mode].get("dtype") != "float32"]
+    static: list[float | None] = next((result.losses[mode] for mode in ("ast", "sot") if result.losses.get(mode)), [])
+    notes = [why] if why else [_reason(mode, facts) for mode, facts in modes.items() if facts.outcome == "failed"]
+    notes += [result.problem] if result.problem and not why else []
+    single = [gap for mode, gap in result.float32.items() if gap.departs_at and modes[mode].dtype != "float32"]
     if single:
-        notes.append(words["single"].format(step=single[0]["departs_at"], gap=single[0]["max_gap"] or math.inf))
+        notes.append(words["single"].format(step=single[0].departs_at, gap=single[0].max_gap or math.inf))
     return [*name, *verdicts, " / ".join(ratios), lines, sparkline(static), "; ".join(filter(None, notes))]
 
 
-def _verdict(facts: dict[str, Any], words: dict[str, Any]) -> str:
-    count = facts.get("graph_breaks") or 0
+def _verdict(facts: ModeResult, words: dict[str, Any]) -> str:
+    count = facts.graph_breaks
     breaks = words["break" if count == 1 else "breaks"].format(count=count) if count else ""
-    if facts["outcome"] == "equal":
-        return words["equal"] + (" (float64)" if facts.get("dtype") == "float64" else "") + breaks
-    word, step = words["close" if facts["outcome"] == "close" else "apart"], facts.get("departs_at")
-    if facts.get("judge") == "gradient":
+    if facts.outcome == "equal":
+        return f"{words['equal']}{' (float64)' if facts.dtype == 'float64' else ''}{breaks}"
+    word, step = words["close" if facts.outcome == "close" else "apart"], facts.departs_at
+    if facts.judge == "gradient" and facts.gradient:
         rest = words["rest"].format(step=step) if step else ""
-        return words["gradient"].format(word=word, gap=facts["gradient"]["gradient_gap"], rest=rest) + breaks
+        return f"{words['gradient'].format(word=word, gap=facts.gradient.gradient_gap, rest=rest)}{breaks}"
     if step:
-        word = words["alone"] if facts["outcome"] == "close" else word
-        gap = facts["max_gap"] if facts["max_gap"] is not None else math.inf
-        return words["gap"].format(word=word, gap=gap, step=step) + breaks
+        word = words["alone"] if facts.outcome == "close" else word
+        gap = facts.gap.max_gap
+        return f"{words['gap'].format(word=word, gap=math.inf if gap is None else gap, step=step)}{breaks}"
     return f"{words['no']}{breaks}"
 
 
-def _ratio(facts: dict[str, Any] | None) -> str:
-    value = (facts or {}).get("speed_ratio")
-    return f"{value:.2f}" if value else "-"
+def _ratio(facts: ModeResult | None) -> str:
+    return f"{facts.speed_ratio:.2f}" if facts and facts.speed_ratio else "-"
 
 
-def _reason(mode: str, facts: dict[str, Any]) -> str:
-    if facts.get("departs_at"):
+def _reason(mode: str, facts: ModeResult) -> str:
+    if facts.departs_at:
         return ""
-    place = f" ({facts['places'][-1]})" if facts.get("places") else ""
-    text = facts["problem"].removeprefix("script_failed: ")
+    place = f" ({facts.places[-1]})" if facts.places else ""
+    text = facts.problem.removeprefix("script_failed: ")
     return f"{mode}: {text[:200]}{place}"

@@ -2,90 +2,83 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
-from forklift.checks.loss_consistency import judge
+import msgspec
+
+from forklift.running.losses import Failure, Run, judge
+from forklift.sweep.result import Control, Gradient, ModeResult, Outcome, RowResult, Summary
 
 EQUAL, CLOSE = 1e-5, 1e-3
 SAME_GRADIENT = 1e-6  # in float64; Dropout2D's factor, which a static program keeps in float32, makes up to 3e-7
+NOT_RUN = Failure("", error="not run")
 
 
-def summarise(runs: dict[str, Any], steps: int) -> dict[str, Any]:
+def summarise(runs: Mapping[str, Run | Failure], steps: int) -> Summary:
     """equal (<= 1e-5), close (<= 1e-3) or failed, from the best static mode; every mode with its own verdict."""
-    reference = runs.get("dygraph", {"error": "not run", "last": ""})
-    modes: dict[str, Any] = {}
-    for mode, found in runs.items():
-        if mode == "dygraph" or "error" in reference:
-            continue
-        if "error" in found:
-            modes[mode] = {"outcome": "failed", "problem": f"{found['error']}: {found['last']}", "places": found.get("places", [])}
-            continue
-        verdict = judge(reference, found, steps, CLOSE)
-        outcome = "failed" if verdict["problem"] else "equal" if verdict["max_gap"] <= EQUAL else "close"
-        breaks = (found.get("static") or {}).get("graph_break_reasons", [])
-        modes[mode] = {"outcome": outcome, "departs_at": _departs(reference, found), "breaks": breaks, **verdict}
-    problem = f"{reference['error']}: {reference['last']}" if "error" in reference else ""
-    return {
-        "outcome": _best(modes),
-        "problem": problem,
-        **({"places": reference["places"]} if reference.get("places") else {}),
-        "losses": {mode: [_short(loss) for loss in found.get("losses", [])] for mode, found in runs.items()},
-        "modes": modes,
-    }
+    reference = runs.get("dygraph", NOT_RUN)
+    losses = {mode: [_short(loss) for loss in run.losses] if isinstance(run, Run) else [] for mode, run in runs.items()}
+    if isinstance(reference, Failure):
+        return Summary(outcome="failed", problem=str(reference), losses=losses, modes={}, places=reference.places)
+    modes = {mode: _mode(reference, found, steps) for mode, found in runs.items() if mode != "dygraph"}
+    return Summary(outcome=_best(modes), problem="", losses=losses, modes=modes)
 
 
-def departed(result: dict[str, Any]) -> list[str]:
-    """The modes that ran, but not every loss of which is equal."""
-    return [mode for mode, facts in result["modes"].items() if facts.get("departs_at") and facts["outcome"] != "equal"]
+def _mode(reference: Run, found: Run | Failure, steps: int) -> ModeResult:
+    if isinstance(found, Failure):
+        return ModeResult(outcome="failed", problem=str(found), places=found.places)
+    verdict = judge(reference, found, steps, CLOSE)
+    outcome: Outcome = "failed" if verdict.problem else "equal" if verdict.max_gap <= EQUAL else "close"
+    breaks = found.proof.graph_break_reasons
+    return ModeResult(outcome=outcome, departs_at=_departs(reference, found), breaks=breaks, **msgspec.structs.asdict(verdict))
 
 
-def judged(first: dict[str, Any], control: dict[str, Any], gradients: dict[str, Any], modes: list[str]) -> dict[str, Any]:
+def judged(first: RowResult, control: Summary, gradients: Mapping[str, Gradient], modes: list[str]) -> RowResult:
     """The row with a verdict on `modes`, which are not equal in its own type; `judge` says what decided.
 
     Losses in float64 decide where they are equal, and the gradients of the first step where rounding grows too fast even there. A
     gradient that is another one fails a mode whatever its losses do. Where neither could be had, the mode is not proven.
     """
-    found = {mode: _verdict(first["modes"][mode], control, gradients.get(mode, {}), mode) for mode in modes}
-    rest = {mode: {**facts, "dtype": "float32"} for mode, facts in first["modes"].items() if mode not in found}
-    all_modes = {mode: found.get(mode) or rest[mode] for mode in first["modes"]}
-    took = {mode for mode in modes if found[mode]["dtype"] == "float64" and control is not first}
-    losses = {mode: control["losses"].get(mode, values) if mode in took else values for mode, values in first["losses"].items()}
+    found = {mode: _verdict(first.modes[mode], control.modes.get(mode), gradients[mode]) for mode in modes}
+    rest = {mode: msgspec.structs.replace(facts, dtype="float32") for mode, facts in first.modes.items()}
+    all_modes = {mode: found.get(mode, rest[mode]) for mode in first.modes}
+    took = {mode for mode in modes if found[mode].dtype == "float64" and control is not first}
+    losses = {mode: control.losses.get(mode, values) if mode in took else values for mode, values in first.losses.items()}
     if took:
-        losses["dygraph"] = control["losses"]["dygraph"]
-    problem = {"float64": {name: control[name] for name in ("problem", "places") if name in control}} if control["problem"] else {}
-    return {**first, "modes": all_modes, "losses": losses, "outcome": _best(all_modes), "float32": gaps(first), **problem}
+        losses["dygraph"] = control.losses["dygraph"]
+    gaps = {mode: facts.gap for mode, facts in first.modes.items()}
+    failed = Control(control.problem, control.places) if control.problem else None
+    changes = {"modes": all_modes, "losses": losses, "outcome": _best(all_modes), "float32": gaps, "float64": failed}
+    return msgspec.structs.replace(first, **changes)
 
 
-def _verdict(own: dict[str, Any], control: dict[str, Any], gradient: dict[str, Any], mode: str) -> dict[str, Any]:
-    facts = control["modes"].get(mode, {})
-    ran = bool(facts) and "max_gap" in facts
-    result = {**(facts if ran else own), "dtype": "float64" if ran else "float32", "gradient": gradient}
-    compared = "gradient_gap" in gradient
-    same = compared and gradient["gradient_gap"] <= SAME_GRADIENT and not gradient["in_one_only"]
-    if compared and not same:
-        one = f", and {len(gradient['in_one_only'])} parameters have one in one mode only" if gradient["in_one_only"] else ""
-        gap = f"the gradient of the first step differs by {gradient['gradient_gap']:.0e}{one}"
-        return {**result, "outcome": "failed", "judge": "gradient", "problem": gap}
-    if ran and (facts["outcome"] == "equal" or not facts["departs_at"]):
-        return {**result, "judge": "float64"}
-    if same:
-        return {**result, "outcome": "close", "judge": "gradient", "problem": ""}
-    return {**result, "outcome": "failed", "judge": "none", "problem": f"not proven: {gradient.get('error', 'no control')}"}
+def _verdict(own: ModeResult, control: ModeResult | None, gradient: Gradient) -> ModeResult:
+    in_float64 = control is not None and control.ran
+    facts = control if control is not None and in_float64 else own
+
+    def decided(by: str, outcome: Outcome, problem: str) -> ModeResult:
+        dtype = "float64" if in_float64 else "float32"
+        return msgspec.structs.replace(facts, dtype=dtype, gradient=gradient, judge=by, outcome=outcome, problem=problem)
+
+    gap, one_only = gradient.gradient_gap, len(gradient.in_one_only)
+    if gap is not None and (not gap <= SAME_GRADIENT or one_only):  # nan is no proof
+        one = f", and {one_only} parameters have one in one mode only" if one_only else ""
+        return decided("gradient", "failed", f"the gradient of the first step differs by {gap:.0e}{one}")
+    if in_float64 and (facts.outcome == "equal" or not facts.departs_at):
+        return decided("float64", facts.outcome, facts.problem)
+    if gap is not None:
+        return decided("gradient", "close", "")
+    return decided("none", "failed", f"not proven: {gradient.error or 'no control'}")
 
 
-def _best(modes: dict[str, Any]) -> str:
-    order = ["equal", "close", "failed"]
-    return min((facts["outcome"] for facts in modes.values()), key=order.index, default="failed")
+def _best(modes: Mapping[str, ModeResult]) -> Outcome:
+    order: list[Outcome] = ["equal", "close", "failed"]
+    return min((facts.outcome for facts in modes.values()), key=order.index, default="failed")
 
 
-def gaps(result: dict[str, Any]) -> dict[str, Any]:
-    """Of every mode: the largest gap, and the step from which the losses are not equal."""
-    return {mode: {name: facts.get(name) for name in ("departs_at", "max_gap")} for mode, facts in result["modes"].items()}
-
-
-def _departs(reference: dict[str, Any], found: dict[str, Any]) -> int:
+def _departs(reference: Run, found: Run) -> int:
     """The first step, from 1, whose losses are not equal; 0 where all are."""
-    pairs = zip(found["losses"], reference["losses"], strict=False)
+    pairs = zip(found.losses, reference.losses, strict=False)
     apart = (a is None or b is None or abs(a - b) > EQUAL * abs(b) for a, b in pairs)
     return next((step for step, differs in enumerate(apart, 1) if differs), 0)
 
@@ -93,8 +86,3 @@ def _departs(reference: dict[str, Any], found: dict[str, Any]) -> int:
 def _short(loss: float | None) -> float | None:
     """Nine digits: a float32 to its last bit."""
     return None if loss is None else float(f"{loss:.9g}")
-
-
-def apart(result: dict[str, Any]) -> list[str]:
-    """The modes that ran, but whose losses are not those of dygraph."""
-    return [mode for mode, facts in result["modes"].items() if facts["outcome"] == "failed" and facts.get("departs_at")]

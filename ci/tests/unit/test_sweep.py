@@ -3,6 +3,7 @@
 import json
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,9 @@ from toyproject import put, table
 
 from forklift.errors import UsageError
 from forklift.model import Change, FeatureBranch, SweepSpec
-from forklift.sweep import run as sweep
+from forklift.running.losses import Failure, Run, StaticProof
+from forklift.sweep import result as evidence
+from forklift.sweep import rows as models_of
 from forklift.sweep import verdict as sweep_verdict
 
 SPEC = SweepSpec(script="checks/row.py")
@@ -79,7 +82,7 @@ def models(directory, ids):
 @given(st.lists(st.text("abcdef0123/_-", min_size=1, max_size=8), unique=True, min_size=1, max_size=12), st.integers(1, 5))
 def test_shards_are_disjoint_and_complete(tmp_path_factory, ids, count):
     branch = models(tmp_path_factory.mktemp("rows"), ids)
-    shards = [[row.id for row in sweep.rows(branch, SPEC, sweep.Options(shard=f"{i}/{count}"))] for i in range(1, count + 1)]
+    shards = [[row.id for row in models_of.chosen(branch, SPEC, f"{i}/{count}")] for i in range(1, count + 1)]
     assert sorted(name for shard in shards for name in shard) == sorted(ids)
 
 
@@ -87,32 +90,30 @@ def test_shards_are_disjoint_and_complete(tmp_path_factory, ids, count):
 def test_the_shard_of_a_row_does_not_depend_on_other_rows(tmp_path_factory, name, others):
     top = tmp_path_factory.mktemp("rows")
     for shard in ("1/3", "2/3", "3/3"):
-        options = sweep.Options(shard=shard, only=(name,))
-        alone = sweep.rows(models(top / "alone", [name]), SPEC, options)
-        among = sweep.rows(models(top / "among", sorted({name, *others})), SPEC, options)
+        alone = models_of.chosen(models(top / "alone", [name]), SPEC, shard, (name,))
+        among = models_of.chosen(models(top / "among", sorted({name, *others})), SPEC, shard, (name,))
         assert alone == among
 
 
 @pytest.mark.parametrize("shard", ["0/4", "5/4", "1", "a/b", "1/0", "", "1/4/2", "-1/4"])
 def test_a_shard_that_is_none(tmp_path, shard):
     with pytest.raises(UsageError, match="is not i/n"):
-        sweep.rows(models(tmp_path, ["a"]), SPEC, sweep.Options(shard=shard))
+        models_of.chosen(models(tmp_path, ["a"]), SPEC, shard)
 
 
 def test_a_row_that_is_not_in_the_list_is_named(tmp_path):
     with pytest.raises(UsageError, match="resnet51") as caught:
-        sweep.rows(models(tmp_path, ["resnet50", "vgg"]), SPEC, sweep.Options(only=("vgg", "resnet51")))
+        models_of.chosen(models(tmp_path, ["resnet50", "vgg"]), SPEC, only=("vgg", "resnet51"))
     assert "did you mean resnet50?" in str(caught.value)
 
 
 def run(mode, factor=1.0, steps=50, **proof):
-    static = {"programs": 1, "operators": 3, "executions": steps, "graph_breaks": 0, **proof}
-    losses = [factor / (step + 1) for step in range(steps)]
-    return {"mode": mode, "losses": losses, "ms_per_step": [1.0] * steps, "static": static}
+    static = StaticProof(**{"programs": 1, "operators": 3, "executions": steps, **proof})
+    return Run(mode, [factor / (step + 1) for step in range(steps)], static, [1.0] * steps)
 
 
 def outcome(**runs):
-    return sweep_verdict.summarise(runs, 50)["outcome"]
+    return sweep_verdict.summarise(runs, 50).outcome
 
 
 def test_the_best_static_mode_decides():
@@ -120,7 +121,7 @@ def test_the_best_static_mode_decides():
     assert outcome(dygraph=dygraph, ast=run("ast"), sot=run("sot", 2.0)) == "equal"
     assert outcome(dygraph=dygraph, ast=run("ast", 2.0), sot=run("sot", 1 + 1e-4)) == "close"
     assert outcome(dygraph=dygraph, ast=run("ast", 2.0), sot=run("sot", 1 + 2e-3)) == "failed"
-    assert outcome(dygraph=dygraph, ast={"error": "timeout", "last": "x"}, sot=run("sot")) == "equal"
+    assert outcome(dygraph=dygraph, ast=Failure("x", error="timeout"), sot=run("sot")) == "equal"
 
 
 def test_equal_and_close_have_exact_bounds():
@@ -135,29 +136,41 @@ def test_a_static_mode_that_never_ran_does_not_count():
 
 def test_losses_that_json_has_no_number_for_fail_the_row():
     holes = run("ast")
-    holes["losses"][3] = None
+    holes.losses[3] = None
     row = sweep_verdict.summarise({"dygraph": run("dygraph"), "ast": holes}, 50)
-    assert (row["outcome"], row["modes"]["ast"]["problem"]) == ("failed", "ast: a loss is not finite")
+    assert (row.outcome, row.modes["ast"].problem) == ("failed", "ast: a loss is not finite")
 
 
 def test_without_dygraph_there_is_nothing_to_compare_with():
-    row = sweep_verdict.summarise({"dygraph": {"error": "timeout", "last": "timed out after 3 s"}}, 50)
-    assert (row["outcome"], row["problem"], row["modes"]) == ("failed", "timeout: timed out after 3 s", {})
+    row = sweep_verdict.summarise({"dygraph": Failure("timed out after 3 s", error="timeout")}, 50)
+    assert (row.outcome, row.problem, row.modes) == ("failed", "timeout: timed out after 3 s", {})
+
+
+def result(name, outcome="failed", problem="", places=()):
+    facts = {"base": "fork", "paddle": "2.6", "steps": 50, "dtype": "float32", "date": "2026-01-01", "key": "0"}
+    return evidence.RowResult(id=name, outcome=outcome, problem=problem, places=list(places), losses={}, modes={}, **facts)
 
 
 def test_evidence_keeps_rows_of_other_shards_sorted(tmp_path):
     target = tmp_path / "rows.jsonl"
-    sweep.write_evidence(target, [{"id": "b", "outcome": "failed"}, {"id": "c", "outcome": "equal"}], tmp_path)
-    sweep.write_evidence(target, [{"id": "a", "outcome": "equal"}, {"id": "b", "outcome": "close"}], tmp_path)
-    rows = [json.loads(line) for line in target.read_text().splitlines()]
-    assert [(row["id"], row["outcome"]) for row in rows] == [("a", "equal"), ("b", "close"), ("c", "equal")]
+    evidence.write(target, [result("b"), result("c", "equal")], tmp_path)
+    line = target.read_text().splitlines()[1]
+    evidence.write(target, [result("a", "equal"), result("b", "close")], tmp_path)
+    assert [(row.id, row.outcome) for row in evidence.read(target).values()] == [("a", "equal"), ("b", "close"), ("c", "equal")]
+    assert target.read_text().splitlines()[2] == line
+
+
+def test_evidence_that_somebody_broke_is_named(tmp_path):
+    put(tmp_path / "rows.jsonl", '{"id": "a", "outcome": "good"}')
+    with pytest.raises(UsageError, match="cannot be read"):
+        evidence.read(tmp_path / "rows.jsonl")
 
 
 def test_evidence_names_no_path_of_the_machine(tmp_path):
     places = [f"{tmp_path}/.cache/worktrees/seg-fork-1719/net/a.py:3 forward", f"{tmp_path}/patches/toy/row.py:9 build"]
     problem = f'File "{tmp_path}/.cache/envs/common/lib/python3.11/site-packages/paddle/nn/conv.py", line 4; a ratio 3/4'
     target = tmp_path / "rows.jsonl"
-    sweep.write_evidence(target, [{"id": "a", "problem": problem, "places": places}], tmp_path)
+    evidence.write(target, [result("a", problem=problem, places=places)], tmp_path)
     row = json.loads(target.read_text())
     assert row["places"] == ["net/a.py:3 forward", "patches/toy/row.py:9 build"]
     assert row["problem"] == 'File "paddle/nn/conv.py", line 4; a ratio 3/4'
@@ -342,7 +355,14 @@ def test_a_change_without_a_sweep(toy):
     assert (ran.status, "has no [sweep]" in ran.err) == (2, True)
 
 
-def test_speed_is_not_a_number_without_times():
-    bare = {**run("ast"), "ms_per_step": []}
+def test_there_is_no_speed_without_times():
+    bare = Run("ast", run("ast").losses, StaticProof(1, 3, 50))
     row = sweep_verdict.summarise({"dygraph": run("dygraph"), "ast": bare}, 50)
-    assert math.isnan(row["modes"]["ast"]["speed_ratio"])
+    assert row.modes["ast"].speed_ratio is None
+
+
+def test_a_gradient_that_is_not_a_number_is_no_proof():
+    facts = evidence.ModeResult(outcome="close", max_gap=1e-4, departs_at=3)
+    first = msgspec.structs.replace(result("a"), modes={"ast": facts}, losses={"dygraph": [], "ast": []})
+    gradient = evidence.Gradient(gradient_gap=math.nan)
+    assert sweep_verdict.judged(first, first, {"ast": gradient}, ["ast"]).modes["ast"].outcome == "failed"

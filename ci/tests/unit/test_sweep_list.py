@@ -1,36 +1,39 @@
 """The list of models that a sweep makes."""
 
-import json
-
+import msgspec
 import pytest
 from toyproject import put, table
 
 from forklift.errors import UsageError
+from forklift.running.losses import Failure, Run, StaticProof
 from forklift.sweep import listing as sweep_list
-from forklift.sweep.run import ModelRow
+from forklift.sweep.result import Gap, Gradient, ModeResult, RowResult
+from forklift.sweep.rows import ModelRow
 from forklift.sweep.verdict import summarise
 
 
 def run(mode, gap=0.0, ratio=1.0, **proof):
-    static = {"programs": 1, "operators": 3, "executions": 10, "graph_breaks": 0, **proof}
+    static = StaticProof(**{"programs": 1, "operators": 3, "executions": 10, **proof})
     losses = [(1 + (gap if step > 6 else 0)) / (step + 1) for step in range(10)]
-    return {"mode": mode, "losses": losses, "cpu_ms_per_step": [ratio] * 10, "static": static}
+    return Run(mode, losses, static, cpu_ms_per_step=[ratio] * 10)
 
 
 def row(name, **keys):
     return ModelRow(name, keys.get("pending", ""), tuple(keys.get("edits", ())), {"id": name, "class": "Net", **keys})
 
 
-def measured(**runs):
-    return {**summarise({"dygraph": run("dygraph"), **runs}, 10), "dtype": "float32"}
+def measured(float32=None, **runs):
+    summary = msgspec.structs.asdict(summarise({"dygraph": run("dygraph"), **runs}, 10))
+    facts = {"id": "", "base": "fork", "paddle": "2.6", "steps": 10, "dtype": "float32", "date": "2026-01-01", "key": "0"}
+    return RowResult(**summary, **facts, float32=float32 or {})
 
 
 ROWS = [row("same", edits=["net.py"]), row("breaks"), row("never"), row("odd"), row("left", pending="needs a GPU")]
 RESULTS = {
     "same": measured(ast=run("ast", ratio=0.5), sot=run("sot", ratio=0.75)),
     "breaks": measured(ast=run("ast", 1e-4, ratio=0.7), sot=run("sot", graph_breaks=2)),
-    "never": {**measured(ast={"error": "script_failed", "last": "TypeError: no | such", "places": ["net.py:3 forward"]})},
-    "odd": {**measured(ast=run("ast")), "float32": {"ast": {"departs_at": 4, "max_gap": 0.5}}},
+    "never": measured(ast=Failure("TypeError: no | such", ["net.py:3 forward"])),
+    "odd": measured({"ast": Gap(4, 0.5)}, ast=run("ast")),
 }
 
 
@@ -60,8 +63,8 @@ def test_every_row_says_what_was_measured():
     ],
 )
 def test_the_list_says_what_decided(outcome, judge, departs, text):
-    facts = {"outcome": outcome, "dtype": "float64", "judge": judge, "departs_at": departs, "max_gap": 1e-2}
-    facts["gradient"] = {"gradient_gap": 2e-15}
+    gradient = Gradient(gradient_gap=2e-15)
+    facts = ModeResult(outcome=outcome, dtype="float64", judge=judge, departs_at=departs, max_gap=1e-2, gradient=gradient)
     assert sweep_list._verdict(facts, sweep_list._WORDS["en"]) == text
 
 
@@ -86,7 +89,7 @@ def test_a_loss_that_was_not_finite_is_a_gap():
 def test_the_list_is_written_between_the_marks(toy):
     directory = toy.change(scripts={"row.py": ""})
     put(directory / "models.toml", table("row", {"id": "same"}))
-    put(directory / "evidence" / "rows.jsonl", json.dumps({"id": "same", **RESULTS["same"]}))
+    put(directory / "evidence" / "rows.jsonl", msgspec.json.encode(msgspec.structs.replace(RESULTS["same"], id="same")).decode())
     document = directory / "overlay" / "docs" / "list_cn.md"
     put(document, f"before\n{sweep_list.BEGIN}\nold\n{sweep_list.END}\nafter\n")
     with (directory / "change.toml").open("a") as stream:

@@ -6,11 +6,12 @@ import pytest
 from toyproject import put
 
 from forklift.checks.benchmark import ratio
-from forklift.checks.loss_consistency import judge
 from forklift.checks.metrics import Requirement, violation
 from forklift.checks.unit_tests import verdict
 from forklift.errors import ForkliftError
+from forklift.running import losses as training
 from forklift.running.junit import read_junit
+from forklift.running.losses import Run, StaticProof, judge
 
 STEPS = 50
 
@@ -20,25 +21,20 @@ def curve(factor=1.0):
 
 
 def run(mode="dygraph", losses=None, **proof):
-    facts = {"programs": 1, "operators": 12, "executions": STEPS, "graph_breaks": 0, **proof}
-    return {
-        "mode": mode,
-        "losses": curve() if losses is None else losses,
-        "ms_per_step": [4.0 if mode == "dygraph" else 2.0] * STEPS,
-        "static": None if mode == "dygraph" else facts,
-    }
+    static = None if mode == "dygraph" else StaticProof(**{"programs": 1, "operators": 12, "executions": STEPS, **proof})
+    return Run(mode, curve() if losses is None else losses, static, [4.0 if mode == "dygraph" else 2.0] * STEPS)
 
 
 def problem(static, dygraph=None, steps=STEPS, rtol=1e-5):
-    return judge(dygraph or run(), static, steps, rtol)["problem"]
+    return judge(dygraph or run(), static, steps, rtol).problem
 
 
 def test_equal_curves_pass_with_gap_step_and_speed():
     losses = curve()
     losses[36] *= 1 + 4e-6
     found = judge(run(), run("ast", losses), STEPS, 1e-5)
-    assert (found["problem"], found["at_step"], found["speed_ratio"]) == ("", 37, 0.5)
-    assert math.isclose(found["max_gap"], 4e-6, rel_tol=1e-6)
+    assert (found.problem, found.at_step, found.speed_ratio) == ("", 37, 0.5)
+    assert math.isclose(found.max_gap, 4e-6, rel_tol=1e-6)
 
 
 def test_one_step_outside_rtol_fails_and_is_named():
@@ -75,7 +71,7 @@ def test_static_training_that_did_not_run(proof):
 
 
 def test_a_mode_without_any_proof_did_not_run():
-    silent = {**run("sot"), "static": None}
+    silent = Run("sot", curve())
     assert "0 executions of a static program in 50 steps" in problem(silent)
 
 
@@ -90,7 +86,15 @@ def test_a_loss_of_zero_has_a_finite_gap():
 
 
 def test_without_step_times_there_is_no_ratio():
-    assert math.isnan(judge(run(), {**run("ast"), "ms_per_step": []}, STEPS, 1e-5)["speed_ratio"])
+    assert judge(run(), Run("ast", curve(), run("ast").static), STEPS, 1e-5).speed_ratio is None
+
+
+@pytest.mark.parametrize("text", ['{"mode": "ast"}', '{"mode": "ast", "losses": "none"}', "", "[1]"])
+def test_output_that_is_not_a_run_is_the_scripts_fault(tmp_path, text):
+    put(tmp_path / "ast.json", text)
+    with pytest.raises(ForkliftError, match="output is not a run"):
+        training.read(tmp_path, "ast")
+    assert training.read(tmp_path, "sot") is None
 
 
 def row(ours, against):
