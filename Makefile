@@ -58,7 +58,7 @@ sweep-%: $(MARK) ## all rows of a change with models.toml
 test-all: lint test checks ## lint, harness tests, every change's checks
 	@echo "test-all: good"
 
-test: $(MARK) ## the harness's own tests
+test: $(MARK) debian ## the harness's own tests
 	@$(HARNESS)/bin/python -c 'import ray' 2> /dev/null || UV_SYSTEM_CERTS=1 $(HARNESS)/bin/uv pip install -q --require-hashes --python $(HARNESS)/bin/python -r ci/locks/ray.txt
 	@$(HARNESS)/bin/python -m pytest -n auto ci/tests/unit ci/tests/roundtrip ci/tests/faults
 

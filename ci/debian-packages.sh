@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The Debian packages that checks need (libraries for native ones, a browser for pages): the one list of them. `make checks` and the
+# The Debian packages that checks need (libraries for native ones, a browser for pages, the sandbox): the one list of them. `make checks` and the
 # targets of a change that needs some call it; with everything there it ends at once. No package is ever skipped: without root it says what to type.
 set -euo pipefail
 packages=(cmake g++ make)
 packages+=(libzip-dev libpugixml-dev libxlsxwriter-dev rapidjson-dev doctest-dev)      # ocr-recovery-cpp
+packages+=(bubblewrap)                                                                 # --sandbox
 packages+=(chromium libgl1)                                                            # mix-gradio: a browser, and Qt for labelme
 
 if ! command -v dpkg-query > /dev/null; then
