@@ -14,6 +14,7 @@ from forklift.system.paths import current_project
 
 if TYPE_CHECKING:
     from forklift import pipeline
+    from forklift.model import Change
 
 app = typer.Typer(
     add_completion=False,
@@ -36,6 +37,7 @@ NoCache = Annotated[bool, typer.Option("--no-cache", help="rerun what ran before
 Only = Annotated[Optional[list[str]], typer.Option("--only", help="a check by name or kind; may be repeated")]
 Reference = Annotated[Optional[Path], typer.Option("--reference", exists=True, file_okay=False, help="another reference set")]
 Sandbox = Annotated[bool, typer.Option("--sandbox", help="scripts get no network and no home (bubblewrap); nothing is downloaded")]
+Onto = Annotated[Optional[Literal["newest"]], typer.Option("--onto", help="the series for upstream's newest commit (newest/)")]
 Record = Annotated[bool, typer.Option("--record", help="keep the outcomes in evidence/status.json")]
 
 
@@ -47,6 +49,7 @@ def _options(
     only: list[str] | None = None,
     reference: Path | None = None,
     sandbox: bool = False,
+    onto: str | None = None,
 ) -> pipeline.Options:
     from forklift import pipeline
 
@@ -54,8 +57,22 @@ def _options(
     fresh = no_cache or os.environ.get("CI", "").lower() not in ("", "0", "false", "no")
     resolved = reference.resolve() if reference else None
     return pipeline.Options(
-        base=base, paddle=paddle, jobs=jobs, use_cache=not fresh, only=tuple(only or ()), reference=resolved, sandbox=sandbox
+        base=base,
+        paddle=paddle,
+        jobs=jobs,
+        use_cache=not fresh,
+        only=tuple(only or ()),
+        reference=resolved,
+        sandbox=sandbox,
+        newest=onto == "newest",
     )
+
+
+def _find(change_id: str, onto: str | None) -> Change:
+    from forklift.branch import changes
+
+    found = changes.find(current_project(), change_id)
+    return changes.on_newest(found) if onto else found
 
 
 @app.command("list")
@@ -125,15 +142,14 @@ def set_up_fork(
 
 
 @app.command()
-def build(change_id: Id, base: Base = None, as_json: Json = False) -> None:
+def build(change_id: Id, base: Base = None, onto: Onto = None, as_json: Json = False) -> None:
     """Build the feature branch alone."""
     from forklift import pipeline
-    from forklift.branch import changes
     from forklift.results.console import Console
 
     project = current_project()
     with guard.only_run(project, change_id):
-        built, line = pipeline.build(project, changes.find(project, change_id), pipeline.Options(base=base))
+        built, line = pipeline.build(project, _find(change_id, onto), pipeline.Options(base=base))
     Console(as_json).result(line)
     if not as_json:
         print(f"{built.ref.removeprefix('refs/heads/')} {built.head} in {built.base.git_dir}")
@@ -144,6 +160,7 @@ def check(
     ids: Annotated[list[str], typer.Argument(help="changes")],
     only: Only = None,
     base: Base = None,
+    onto: Onto = None,
     paddle: Paddle = "2.6",
     jobs: Jobs = JOBS,
     reference: Reference = None,
@@ -156,7 +173,7 @@ def check(
     from forklift.commands import prove
     from forklift.results.console import Console
 
-    options = _options(base, paddle, jobs, no_cache, only, reference, sandbox)
+    options = _options(base, paddle, jobs, no_cache, only, reference, sandbox, onto)
     return prove.exit_code([report for report, _ in prove.run(ids, options, Console(as_json), record, bundled=False)])
 
 
@@ -164,6 +181,7 @@ def check(
 def pull_request(
     change_id: Id,
     base: Base = None,
+    onto: Onto = None,
     paddle: Paddle = "2.6",
     jobs: Jobs = JOBS,
     record: Record = False,
@@ -180,9 +198,10 @@ def pull_request(
     console = Console(as_json)
     if open_it:
         pull_requests.refuse_release(current_project(), change_id, base)
-    [(report, bundled)] = prove.run([change_id], _options(base, paddle, jobs, no_cache, sandbox=sandbox), console, record)
+    options = _options(base, paddle, jobs, no_cache, sandbox=sandbox, onto=onto)
+    [(report, bundled)] = prove.run([change_id], options, console, record)
     if open_it and bundled and not report.failed:
-        return pull_requests.open_it(current_project(), change_id, bundled, console)
+        return pull_requests.open_it(current_project(), _find(change_id, onto), bundled, console)
     return prove.exit_code([report])
 
 
@@ -211,27 +230,31 @@ def self_test(paddle: Paddle = "2.6") -> int:
 
 
 @app.command()
-def edit(change_id: Id, base: Base = None) -> None:
-    """Open the change as a git work tree."""
+def edit(change_id: Id, base: Base = None, onto: Onto = None) -> None:
+    """Open the change as a git work tree; onto the newest commit with conflict marks where an edit does not apply."""
     from forklift import pipeline
-    from forklift.branch import changes, edit
+    from forklift.branch import edit
+    from forklift.commands import upstream
 
-    project = current_project()
-    built, _ = pipeline.build(project, changes.find(project, change_id), pipeline.Options(base=base))
+    project, change = current_project(), _find(change_id, onto)
+    if change.newest:
+        print(f"{upstream.open_newest(project, change)}\nnext: change it there, then ./forklift save {change_id} --onto newest")
+        return
+    built, _ = pipeline.build(project, change, pipeline.Options(base=base))
     print(f"{edit.open_branch(project, built)}\nnext: change it there, then make save-{change_id}")
 
 
 @app.command()
 def save(
     change_id: Id,
+    onto: Onto = None,
     keep: Annotated[bool, typer.Option(help="leave the work tree open")] = False,
     discard: Annotated[bool, typer.Option(help="close it without saving")] = False,
 ) -> int:
     """Turn the opened work tree back into overlay/ and edits/."""
-    from forklift.branch import changes, edit
+    from forklift.branch import edit
 
-    project = current_project()
-    change = changes.find(project, change_id)
+    project, change = current_project(), _find(change_id, onto)
     if discard:
         edit.discard(project, change)
         return 0
@@ -240,7 +263,7 @@ def save(
         for path in paths:
             print(f"{word}  {path}")
     for problem in done.problems:
-        print(f"next: in change.toml, {problem}")
+        print(f"next: in {'newest/series.toml' if change.newest else 'change.toml'}, {problem}")
     if not keep:
         edit.discard(project, change)
     return 1 if done.problems else 0
@@ -264,6 +287,19 @@ def rebase_change(change_id: Id, onto: Annotated[str, typer.Option(help="a commi
         resolve = "resolve the conflict marks" if done.verdict == "conflicts" else "review it"
         print(f"{pin.open_carried(project, change, base, done)}\nnext: {resolve} there, then make save-{change_id}")
     return 1 if done.verdict == "conflicts" else 0
+
+
+@app.command("upstream")
+def look_upstream(
+    what: Annotated[Optional[str], typer.Argument(metavar="[SUITE|ID]", help="a suite or a change; default all")] = None,
+    record: Annotated[bool, typer.Option("--record", help="keep it in evidence/upstream.json, for the status table")] = False,
+    as_json: Json = False,
+) -> int:
+    """What upstream's newest commit has of each change by now, and what of it conflicts there."""
+    from forklift.commands import upstream
+    from forklift.results.console import Console
+
+    return upstream.run(current_project(), what, record, Console(as_json))
 
 
 @app.command("pin")

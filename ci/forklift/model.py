@@ -36,6 +36,14 @@ class Release(Manifest, frozen=True):
     root: str = ""
 
 
+class Newest(Manifest, frozen=True):
+    """The newest commit of upstream that the changes are held against, and its branch where that is another one by now."""
+
+    commit: str
+    date: str
+    branch: str = ""
+
+
 class Formatter(Manifest, frozen=True):
     """How the suite formats Python: the commands that check and that rewrite, each called with file names."""
 
@@ -55,6 +63,7 @@ class Suite(Manifest, frozen=True):
     formatter: Formatter
     package: str
     release: Release | None = None
+    newest: Newest | None = None
     sparse: list[str] = []
     python_path: list[str] = []
     copyright: str = ""
@@ -101,6 +110,17 @@ class Commit(Manifest, frozen=True):
     edits: list[str] = []
     needs: BaseKind = "release"
     part: str = ""
+
+
+class Series(Manifest, frozen=True):
+    """newest/series.toml: what the series for upstream's newest commit has otherwise than the change beside it."""
+
+    why: str
+    title: str = ""
+    without: list[str] = []
+    commit: list[Commit] = []
+    checks: list[str] = []
+    after: list[str] | None = None
 
 
 class Part(Manifest, frozen=True):
@@ -186,7 +206,8 @@ class Change(msgspec.Struct, frozen=True):
     """A change: its manifest, its suite, its directory, and what was found there when it was loaded.
 
     `checks` holds every [[check]] and the sweep's rows that run as checks; `overlay_files` are paths relative to the suite's root,
-    `edit_files` upstream paths, both sorted.
+    `edit_files` upstream paths, both sorted. With `newest` it is the series for upstream's newest commit: what stands in newest/
+    takes the place of what stands beside it.
     """
 
     file: ChangeFile
@@ -195,10 +216,16 @@ class Change(msgspec.Struct, frozen=True):
     checks: tuple[CheckSpec, ...] = ()
     overlay_files: tuple[str, ...] = ()
     edit_files: tuple[str, ...] = ()
+    newest: bool = False
 
     @property
     def id(self) -> str:
         return self.file.id
+
+    @property
+    def command(self) -> str:
+        """What makes its pull request."""
+        return f'make pr-{self.id.removesuffix("@newest")} ARGS="--onto newest"' if self.newest else f"make pr-{self.id}"
 
     @property
     def overlay(self) -> Path:
@@ -207,6 +234,26 @@ class Change(msgspec.Struct, frozen=True):
     @property
     def edits(self) -> Path:
         return self.directory / "edits"
+
+    @property
+    def top(self) -> Path:
+        """Where overlay/ and edits/ are written."""
+        return self.directory / "newest" if self.newest else self.directory
+
+    def place(self, name: str) -> Path:
+        """A file of the change: that of newest/ where this is the series for the newest commit and has one of its own."""
+        own = self.top / name
+        return own if own.exists() or own.is_symlink() else self.directory / name
+
+    def overlay_file(self, path: str) -> Path:
+        return self.place(f"overlay/{path}")
+
+    def edit_file(self, path: str) -> Path:
+        return self.place(f"edits/{path}.patch")
+
+    def exact(self, path: str) -> bool:
+        """Whether the edit was made on the very commit that the change is built on."""
+        return not self.newest or self.edit_file(path).is_relative_to(self.top)
 
 
 class BaseTree(msgspec.Struct, frozen=True):

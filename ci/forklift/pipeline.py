@@ -57,6 +57,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     reference: Path | None = None
     sandbox: bool = False
     budget: Budget | None = None
+    newest: bool = False
 
 
 def build(project: Project, change: Change, options: Options) -> tuple[FeatureBranch, CheckResult]:
@@ -79,7 +80,7 @@ def build(project: Project, change: Change, options: Options) -> tuple[FeatureBr
 
 
 def _built(project: Project, change: Change, options: Options) -> FeatureBranch:
-    return branches.build(project, change, bases.resolve(project, change.suite, options.base))
+    return branches.build(project, change, bases.resolve(project, change.suite, "fork" if change.newest else options.base))
 
 
 class _Run:

@@ -14,7 +14,7 @@ git fetch {{ change.suite.url | sh }} {{ change.suite.pin }} || true
 git checkout -b "$branch" {{ change.suite.pin }}
 {% else %}
 # This bundle was built on {{ branch.base.label }}: for a pull request build it on the fork,
-#     make fork-{{ change.suite.short }} && make pr-{{ change.id }}
+#     make fork-{{ change.suite.short }} && {{ change.command }}
 git checkout -b "$branch"
 {% endif %}
 git am --keep --keep-cr "$bundle"/0*.patch

@@ -13,6 +13,7 @@ import unidiff
 from forklift.branch import changes, suites
 from forklift.errors import ForkliftError, Reason
 from forklift.model import BaseTree, Change, Commit, FeatureBranch
+from forklift.system import shell
 from forklift.system.git import Git
 from forklift.system.paths import Project
 
@@ -99,7 +100,7 @@ def _refuse_existing(change: Change, base: BaseTree) -> None:
     if clash:
         raise ForkliftError(
             "an overlay file exists at the base",
-            [("file", change.overlay / clash[0]), ("base", base.label), ("all", ", ".join(clash))],
+            [("file", change.overlay_file(clash[0])), ("base", base.label), ("all", ", ".join(clash))],
             f"make it an edit: ./forklift edit {change.id}, change the file, ./forklift save {change.id}",
             Reason.BASE_DRIFT,
         )
@@ -125,14 +126,14 @@ def _absent_edits(change: Change, base: BaseTree) -> list[str]:
 
 
 def edit_path(change: Change, path: str) -> Path:
-    return change.edits / f"{path}.patch"
+    return change.edit_file(path)
 
 
 def add_overlay(index: Git, change: Change, commit: Commit) -> None:
     paths = changes.overlay_of(commit, change.overlay_files)
     if not paths:
         return
-    real = [change.overlay / path for path in paths]
+    real = [change.overlay_file(path) for path in paths]
     blobs = index.call("hash-object", "-w", "--no-filters", "--stdin-paths", stdin="\n".join(map(str, real)).encode()).split()
     rows = []
     for path, file, blob in zip(paths, real, blobs, strict=True):
@@ -149,16 +150,11 @@ def _apply_edits(
         if path in absent:
             continue
         patch = edit_path(change, path)
-        before = done.get(path, frozenset())
+        # a merge compares with the pin's own file, in which no hunk has moved a line
+        before = done.get(path, frozenset()) if change.exact(path) else frozenset()
         content = some_hunks(patch.read_bytes(), hunks, before) if hunks else patch.read_bytes()
         done[path] = before | hunks
-        if strict and base.kind == "fork" and not before:
-            _check_preimage(index, change, base, path, content)
-        else:
-            _refuse_doubtful(index, change, base, path, content)
-        ran = index.done("apply", "--cached", "--whitespace=nowarn", "-", stdin=content, check=False)
-        if ran.status != 0 and not strict:  # another change may have done a part of it already
-            ran = index.done("apply", "--cached", "--3way", "--whitespace=nowarn", "-", stdin=content, check=False)
+        ran = _apply(index, change, base, path, content, strict, not before)
         if ran.status != 0:
             raise ForkliftError(
                 "an edit does not apply",
@@ -166,6 +162,24 @@ def _apply_edits(
                 _mend(change, base),
                 Reason.BASE_DRIFT,
             )
+
+
+def _apply(index: Git, change: Change, base: BaseTree, path: str, content: bytes, strict: bool, first: bool) -> shell.Done:
+    words = ["apply", "--cached", "--whitespace=nowarn"]
+    if not change.exact(path):  # made on the pin; upstream has moved since
+        return merge(index, content)
+    if strict and base.kind == "fork" and first:
+        _check_preimage(index, change, base, path, content)
+    else:
+        _refuse_doubtful(index, change, base, path, content)
+    ran = index.done(*words, "-", stdin=content, check=False)
+    # where not strict, another change may have done a part of it already
+    return ran if ran.status == 0 or strict else merge(index, content)
+
+
+def merge(index: Git, content: bytes) -> shell.Done:
+    """Apply a diff to the index by a 3-way merge."""
+    return index.done("apply", "--cached", "--3way", "--whitespace=nowarn", "-", stdin=content, check=False)
 
 
 def some_hunks(content: bytes, wanted: frozenset[int], before: frozenset[int]) -> bytes:
@@ -208,6 +222,9 @@ def _refuse_doubtful(index: Git, change: Change, base: BaseTree, path: str, cont
 
 
 def _mend(change: Change, base: BaseTree) -> str:
+    if change.newest:
+        name = change.id.removesuffix("@newest")
+        return f"./forklift edit {name} --onto newest, resolve the marks, ./forklift save {name} --onto newest"
     if base.kind == "release":
         return "put the hook where the pin and the release agree (docs/decisions/0002-two-bases.md), then ./forklift save"
     return f"./forklift rebase {change.id}        (3-way; then review and ./forklift save {change.id})"

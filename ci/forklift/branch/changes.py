@@ -12,7 +12,7 @@ from forklift.branch import suites
 from forklift.branch.unsafe import problems
 from forklift.checks import AnySpec, loss_consistency
 from forklift.errors import UsageError, nearest
-from forklift.model import Change, ChangeFile, Commit, Suite
+from forklift.model import Change, ChangeFile, Commit, Series, Suite
 from forklift.system.paths import Project
 
 
@@ -73,7 +73,7 @@ def before(project: Project, change: Change) -> list[Change]:
             if name in way:
                 raise UsageError("circular `after`", [("after", ", ".join(way))], "remove one `after` entry")
             if name not in order:
-                found = find(project, name)
+                found = on_newest(find(project, name)) if change.newest else find(project, name)
                 visit(found, (*way, name))
                 order[name] = found
 
@@ -89,6 +89,54 @@ def in_order(project: Project, chosen: list[Change]) -> list[Change]:
         order.setdefault(change.id, change)
     ids = {change.id for change in chosen}
     return [change for change in order.values() if change.id in ids]
+
+
+def on_newest(change: Change) -> Change:
+    """The change as a series for upstream's newest commit (docs/decisions/0012-onto-the-newest.md)."""
+    if change.newest:
+        return change
+    newest, top = change.suite.newest, change.directory / "newest"
+    if newest is None:
+        raise UsageError(f"no newest commit of {change.suite.name} is named", [], "add [suite.newest] to ci/suites.toml")
+    path = top / "series.toml"
+    series = suites.decode(path, Series) if path.is_file() else Series(why="")
+    own = {folder: _files(top / folder) for folder in ("overlay", "edits")}
+    unsafe = list(problems(change.file, change.directory, (), {f"newest/{name}": files for name, files in own.items()}))
+    known = {spec.label for spec in change.checks}
+    unsafe += [f"checks names {label!r}, which the change has not" for label in series.checks if label not in known]
+    names = {*change.edit_files, *(path.removesuffix(".patch") for path in own["edits"])} - set(series.without)
+    overlay = {*change.overlay_files, *own["overlay"]} - set(series.without)
+    unsafe += [f"without names {path!r}, which the change has not" for path in _strangers(change, series)]
+    if unsafe:
+        raise UsageError("a series for the newest commit is refused", [("file", path), ("all", "\n".join(unsafe))], "correct it")
+    file = msgspec.structs.replace(
+        change.file,
+        id=f"{change.id}@newest",
+        branch=f"{change.file.branch}-newest",
+        title=series.title or change.file.title,
+        after=change.file.after if series.after is None else series.after,
+        commit=series.commit or _remaining(change.file.commit, overlay, names),
+    )
+    suite = msgspec.structs.replace(
+        change.suite, pin=newest.commit, pin_date=newest.date, branch=newest.branch or change.suite.branch, release=None
+    )
+    checks = tuple(spec for spec in change.checks if not series.checks or spec.label in series.checks)
+    return Change(file, suite, change.directory, checks, tuple(sorted(overlay)), tuple(sorted(names)), newest=True)
+
+
+def _strangers(change: Change, series: Series) -> list[str]:
+    return [path for path in series.without if path not in (*change.overlay_files, *change.edit_files)]
+
+
+def _remaining(commits: list[Commit], overlay: set[str], edits: set[str]) -> list[Commit]:
+    """The commits without what is not there; one that has nothing left is dropped."""
+    found = []
+    for commit in commits:
+        globs = [glob for glob in commit.overlay if any(matches(path, glob) for path in overlay)]
+        names = [entry for entry in commit.edits if edit_of(entry)[0] in edits]
+        if globs or names:
+            found.append(msgspec.structs.replace(commit, overlay=globs, edits=names))
+    return found
 
 
 def alone(change: Change) -> Change:
@@ -137,7 +185,7 @@ def assignment_problems(change: Change) -> list[str]:
         if len(named) != 1 and not all(named) or not named:
             problems.append(f"edits/{path} is in {len(named)} commits, want exactly one [[commit]]")
         elif all(named):
-            have = (change.edits / f"{path}.patch").read_bytes().count(b"\n@@ -")
+            have = change.edit_file(path).read_bytes().count(b"\n@@ -")
             if sorted(number for hunks in named for number in hunks) != list(range(1, have + 1)):
                 problems.append(f"edits/{path} has {have} hunks, and the commits do not name each of them once")
     for number, commit in enumerate(change.file.commit, 1):

@@ -131,7 +131,10 @@ def save(project: Project, change: Change) -> Saved:
         removed += _drop_others(change, set(written))
     # with --keep, the next save has to see what is taken back again
     write_whole(note, msgspec.json.encode(Opened(opened.git_dir, opened.base_commit, tree)))
-    problems = changes.assignment_problems(changes.load(project, change.directory))
+    again = changes.load(project, change.directory)
+    problems = changes.assignment_problems(changes.on_newest(again) if change.newest else again)
+    kept = [path for path in removed if change.newest and (change.overlay_file(path).exists() or change.edit_file(path).exists())]
+    problems += [f"without = [{path!r}, ...] is missing: the series for the newest commit leaves it out" for path in kept]
     return Saved(tuple(written), tuple(removed), tuple(problems), tuple(ignored))
 
 
@@ -152,12 +155,12 @@ def _tree_of(target: Path, start: str) -> tuple[str, list[str]]:
 def _store(change: Change, repository: Git, base: str, tree: str, path: str) -> bool:
     """Bring overlay/ or edits/ in step with one path; False where nothing of the change is left there."""
     at_base, now = repository.blob_at(base, path), repository.files(tree).get(path)
-    patch = branches.edit_path(change, path)
+    patch = change.top / "edits" / f"{path}.patch"
     if at_base is None:
         if now is None:
-            (change.overlay / path).unlink(missing_ok=True)
+            (change.top / "overlay" / path).unlink(missing_ok=True)
             return False
-        write_whole(change.overlay / path, repository.bytes_of(now[1]), 0o755 if now[0] == "100755" else 0o644)
+        write_whole(change.top / "overlay" / path, repository.bytes_of(now[1]), 0o755 if now[0] == "100755" else 0o644)
         return True
     text = repository.exactly("diff", "-U1", "--full-index", "--no-renames", "--no-color", "--binary", base, tree, "--", path)
     if not text:

@@ -26,7 +26,7 @@ def run(
 ) -> list[tuple[Report, Path | None]]:
     """Run the changes (all where `ids` is empty) through one queue; one that fails never stops the others."""
     project = current_project()
-    chosen, options = _in_order(project, changes.select(project, ids), options)
+    chosen, options = _in_order(project, _wanted(project, ids, options), options)
     _refuse_unknown_checks(chosen, options)
     _refuse_unknown_paddle(chosen, options)
     bundles: dict[str, Path | None] = {}
@@ -48,6 +48,11 @@ def run(
         stack.enter_context(console.progress(title, sum(len(change.checks) + 1 for change in chosen)))
         reports = pipeline.run(project, chosen, options, console.result, finished)
     return [(report, bundles[report.change]) for report in reports]
+
+
+def _wanted(project: Project, ids: list[str], options: pipeline.Options) -> list[Change]:
+    chosen = changes.select(project, ids)
+    return [changes.on_newest(change) for change in chosen] if options.newest else chosen
 
 
 def exit_code(reports: list[Report]) -> int:

@@ -33,13 +33,12 @@ def refuse_release(project: Project, change_id: str, base: BaseKind | None) -> N
         )
 
 
-def open_it(project: Project, change_id: str, target: Path, console: Console) -> int:
+def open_it(project: Project, change: Change, target: Path, console: Console) -> int:
     """Push the branch and its attachments to the contributor's fork, then `gh pr create`; without gh the command is printed."""
-    change = changes.find(project, change_id)
     if change.file.part:
         scripts = [target / "commands.sh", *(target / part.name / "commands.sh" for part in change.file.part)]
         raise UsageError(
-            f"{change_id} is {len(scripts)} pull requests, each with commands of its own",
+            f"{change.id} is {len(scripts)} pull requests, each with commands of its own",
             [("have", "\n".join(str(script) for script in scripts))],
             f"{scripts[0]} CLONE REMOTE --push, and so for the others",
         )
@@ -105,7 +104,7 @@ def _remote(project: Project, repository: Git, change: Change) -> str:
         raise UsageError(
             "no fork of yours is known",
             [("change", change.id)],
-            f"FORKLIFT_REMOTE=<url of your fork of {change.suite.repository}> make pr-{change.id} ARGS=--open",
+            f"FORKLIFT_REMOTE=<url of your fork of {change.suite.repository}> {change.command}, with --open in ARGS",
         )
     if found.removesuffix("/").removesuffix(".git") == change.suite.url.removesuffix(".git"):
         raise UsageError("that is upstream itself, not a fork of it", [("url", found)], "FORKLIFT_REMOTE=<url of your fork>")

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from forklift.branch import changes
+from forklift.errors import UsageError
 from forklift.lint import edits, manifest, overlay, whole
 from forklift.model import Change
 from forklift.results import status
@@ -40,6 +42,17 @@ CHANGE_RULES: dict[str, Callable[[Project, Change], Iterable[str]]] = {
     "large-files": overlay.large_files,
 }
 
+# what newest/ can break beside the change's own files
+_SERIES_RULES = (
+    "commits",
+    "edit-form",
+    "edit-context",
+    "edit-whitespace",
+    "overlay-imports",
+    "overlay-copyright",
+    "overlay-format",
+)
+
 PROJECT_RULES: dict[str, Callable[[Project], Iterable[str]]] = {
     "pins": whole.pins,
     "speaks-of-itself": whole.speaks_of_itself,
@@ -51,13 +64,28 @@ def run(project: Project, rows: list[Change], whole_project: bool = True) -> lis
     """All rules over the given changes, and the project's own."""
 
     def of_change(change: Change) -> list[Problem]:
-        return [Problem(rule, change.id, text) for rule, function in CHANGE_RULES.items() for text in function(project, change)]
+        found = [Problem(rule, change.id, text) for rule, function in CHANGE_RULES.items() for text in function(project, change)]
+        return [*found, *_of_series(project, change)]
 
     # side by side: the formatters are processes of their own
     found = [problem for problems in shell.in_threads(shell.cores(), of_change, rows) for problem in problems]
     if whole_project:
         found += [Problem(rule, "project", text) for rule, function in PROJECT_RULES.items() for text in function(project)]
     return found
+
+
+def _of_series(project: Project, change: Change) -> list[Problem]:
+    """The rules about files over newest/: its own overlay, its own edits, and that the commits name all of them."""
+    if not (change.directory / "newest").is_dir():
+        return []
+    try:
+        series = changes.on_newest(change)
+    except UsageError as refused:
+        return [Problem("newest", change.id, f"{refused.what}: {dict(refused.facts).get('all', '')}")]
+    rules = {name: CHANGE_RULES[name] for name in _SERIES_RULES}
+    known = {(rule, text) for rule, function in rules.items() for text in function(project, change)}
+    found = [(rule, text) for rule, function in rules.items() for text in function(project, series)]
+    return [Problem(rule, series.id, text) for rule, text in found if (rule, text) not in known]
 
 
 def notes(project: Project, chosen: list[Change]) -> list[str]:

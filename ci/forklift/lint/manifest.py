@@ -98,7 +98,11 @@ def provenance(project: Project, change: Change) -> Iterator[str]:
 def evidence(project: Project, change: Change) -> Iterator[str]:
     """evidence/README.md names every file in evidence/, so that each stands beside the command that made it."""
     folder = change.directory / "evidence"
-    files = [p for p in folder.rglob("*") if p.is_file() and p.name not in ("README.md", "status.json")] if folder.is_dir() else []
+    files = (
+        [p for p in folder.rglob("*") if p.is_file() and p.name not in ("README.md", "status.json", "upstream.json")]
+        if folder.is_dir()
+        else []
+    )
     readme = folder / "README.md"
     text = readme.read_text() if readme.is_file() else ""
     for path in sorted(files):

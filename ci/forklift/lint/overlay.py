@@ -92,8 +92,8 @@ def large_files(project: Project, change: Change) -> Iterator[str]:
 
 
 def _python(change: Change) -> list[Path]:
-    return [change.overlay / path for path in change.overlay_files if path.endswith(".py")]
+    return [change.overlay_file(path) for path in change.overlay_files if path.endswith(".py")]
 
 
 def _name(change: Change, path: Path) -> str:
-    return f"overlay/{path.relative_to(change.overlay)}"
+    return str(path.relative_to(change.directory))

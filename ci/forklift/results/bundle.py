@@ -47,7 +47,7 @@ def write(project: Project, branch: FeatureBranch, report: Report) -> Path:
 
 def _write_part(project: Project, part: FeatureBranch, name: str, target: Path) -> None:
     """A pull request of its own: its series, its text, its commands. The evidence is that of the whole change."""
-    human = part.change.directory / f"pr-{name}.md"
+    human = part.change.place(f"pr-{name}.md")
     if not human.is_file():
         raise ForkliftError("a part of a change has no text", [("want", human)], "write it in the suite's PR template")
     target.mkdir()
@@ -61,7 +61,7 @@ def _write_part(project: Project, part: FeatureBranch, name: str, target: Path) 
 def body(project: Project, branch: FeatureBranch, report: Report, pictures: list[str], tables: list[str]) -> str:
     """pr.md with the evidence appended. The title is not part of the body."""
     change = branch.change
-    human = change.directory / "pr.md"
+    human = change.place("pr.md")
     if not human.is_file():
         raise ForkliftError("a change has no pr.md", [("want", human)], "write it in the suite's PR template")
     text = reports.render(

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from forklift.branch import changes
+from forklift.branch import changes, suites
 from forklift.errors import UsageError
 from forklift.model import Change, CheckSpec, FeatureBranch, Outcome, Report
+from forklift.results import newest
 from forklift.system.files import write_whole
 from forklift.system.paths import Project
 
@@ -51,6 +52,7 @@ class Row(msgspec.Struct, frozen=True):
     legs: dict[str, str]
     open_points: str
     title_zh: str = ""
+    newest: str = ""
 
 
 def _file(change: Change) -> Path:
@@ -59,7 +61,8 @@ def _file(change: Change) -> Path:
 
 def record(project: Project, built: FeatureBranch, report: Report) -> None:
     """Keep the outcome of every check of this run as committed evidence; checks that this run left out stay as they were."""
-    change, kind = built.change, built.base.kind
+    change = built.change
+    kind = "newest" if change.newest else built.base.kind
     legs, name = recorded(change), f"{kind}, paddle {report.paddle}"
     specs = {spec.label: spec for spec in change.checks}
     kept = {label: row for label, row in legs[name].checks.items() if label in specs} if name in legs else {}
@@ -97,7 +100,7 @@ def proof_key(project: Project, change: Change, spec: CheckSpec, kind: str, padd
 
 def _proof_key(project: Project, change: Change, content: str, spec: CheckSpec, kind: str, paddle: str) -> str:
     suite = change.suite
-    base = suite.pin if kind == "fork" else suite.release.sha256 if suite.release else ""
+    base = suite.pin if kind in ("fork", "newest") else suite.release.sha256 if suite.release else ""
     lock = project.locks / suite.locks.get(paddle, "")
     packages = hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else ""
     parts = [kind, base, paddle, packages, content, change.file.commit, change.file.after, spec]
@@ -108,7 +111,7 @@ def content_of(change: Change) -> str:
     """Hash of the change's files: overlay, edits, checks, reference, and the rows of its sweep."""
     digest = hashlib.sha256()
     files: list[Path] = []
-    for folder in ("overlay", "edits", "checks", "reference"):
+    for folder in ("overlay", "edits", "checks", "reference", *(["newest"] if change.newest else [])):
         found = (change.directory / folder).rglob("*")
         files += sorted(path for path in found if path.is_file() and "__pycache__" not in path.parts)
     if change.file.sweep:
@@ -120,13 +123,13 @@ def content_of(change: Change) -> str:
 
 def stale(project: Project, change: Change) -> dict[str, list[str]]:
     """The recorded checks, by leg, that are no proof of what is there now."""
-    specs = {spec.label: spec for spec in change.checks}
     found: dict[str, list[str]] = {}
-    content = content_of(change)
     for name, leg in recorded(change).items():
         kind, paddle = name.split(", paddle ")
+        own = changes.on_newest(change) if kind == "newest" else change
+        specs, content = {spec.label: spec for spec in own.checks}, content_of(own)
         for label, row in leg.checks.items():
-            if label not in specs or row.key != _proof_key(project, change, content, specs[label], kind, paddle):
+            if label not in specs or row.key != _proof_key(project, own, content, specs[label], kind, paddle):
                 found.setdefault(name, []).append(label)
     return found
 
@@ -144,14 +147,21 @@ def rows(project: Project) -> list[Row]:
             task, title, title_zh = titles.get(change_id, (change.file.task, change.file.title, ""))
             old = stale(project, change)
             cells = {name: _cell(leg, len(old.get(name, ()))) for name, leg in legs.items()}
-            found.append(Row(change_id, task, title, change.file.upstream.status, cells, _open_points(legs), title_zh))
+            stand = newest.cell(change)
+            found.append(Row(change_id, task, title, change.file.upstream.status, cells, _open_points(legs), title_zh, stand))
         else:
             # work that is no change yet (no change.toml) is neither linted nor run
             suite, _, slug = change_id.partition("-")
             state = "begun" if (project.patches / suite / slug).is_dir() else "not begun"
             task, title, title_zh = titles[change_id]
-            found.append(Row(change_id, task, title, state, {}, "", title_zh))
+            found.append(Row(change_id, task, title, state, {}, "", title_zh, _not_begun(project, suite)))
     return found
+
+
+def _not_begun(project: Project, short: str) -> str:
+    """The newest commit of the suite, for work that is not there yet."""
+    commit = suites.find(project.ci, short).newest
+    return f"not begun @ {commit.commit[:10]} ({commit.date[:10]})" if commit else ""
 
 
 def _cell(leg: Leg, old: int) -> str:
@@ -172,8 +182,8 @@ def _open_points(legs: dict[str, Leg]) -> str:
 
 
 _HEADS = {
-    "en": ("change", "No.", "what", "state", "release base", "fork base", "never passed"),
-    "zh": ("改动", "编号", "内容", "状态", "发布版基线", "fork 基线", "从未通过"),
+    "en": ("change", "No.", "what", "state", "release base", "fork base", "newest upstream", "never passed"),
+    "zh": ("改动", "编号", "内容", "状态", "发布版基线", "fork 基线", "最新上游", "从未通过"),
 }
 _ZH = {
     "not begun": "未开始",
@@ -186,14 +196,19 @@ _ZH = {
     "inappropriate": "不适合上游",
 }
 _ZH_CELLS = ((r"(\d+) of (\d+) passed", r"\2 项中 \1 项通过"), (r"(\d+) failed", r"\1 项失败"), (r"(\d+) error", r"\1 项出错"),
+    (r"applies", "可直接应用"), (r"conflicts", "有冲突"), (r"partly upstream", "上游已有一部分"), (r"already upstream", "上游已有"),
+    (r" in ([0-9a-f]{10})", r"（\1）"), (r" \((\d+) in the way\)", r"（\1 处冲突）"),
+    (r"; own series builds", "；另备一套补丁，可构建"),
+    (r"; own series does not build", "；另备一套补丁，不可构建"), (r"not begun", "未开始"), (r" \(stale\)", "（过期）"),
     (r"(\d+) skipped\((\w+)\)", r"\1 项跳过（\2）"), (r" \((\d+) stale\)", r"（\1 项过期）"), (", ", "，"))  # fmt: skip
 
 
 def markdown(project: Project, language: str = "en") -> str:
     """The status table of a README, in its language."""
-    lines = [BEGIN, "", f"| {' | '.join(_HEADS[language])} |", "|---" * 7 + "|"]
+    lines = [BEGIN, "", f"| {' | '.join(_HEADS[language])} |", "|---" * 8 + "|"]
     for row in rows(project):
         cells = ["<br>".join(_legs(row, kind)) or "-" for kind in ("release", "fork")]
+        cells.append("<br>".join([*filter(None, [row.newest]), *_legs(row, "newest")]) or "-")
         title, state = row.title, row.state
         if language == "zh":
             title, state = row.title_zh or row.title, _ZH[row.state]
