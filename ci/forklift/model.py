@@ -37,11 +37,13 @@ class Release(Manifest, frozen=True):
 
 
 class Newest(Manifest, frozen=True):
-    """The newest commit of upstream that the changes are held against, and its branch where that is another one by now."""
+    """The newest commit of upstream that the changes are held against, its branch where that is another one by now, and the
+    directories that upstream has moved since the pin (old to new, each with its last slash)."""
 
     commit: str
     date: str
     branch: str = ""
+    moved: dict[str, str] = {}
 
 
 class Formatter(Manifest, frozen=True):
@@ -217,6 +219,7 @@ class Change(msgspec.Struct, frozen=True):
     overlay_files: tuple[str, ...] = ()
     edit_files: tuple[str, ...] = ()
     newest: bool = False
+    moved: dict[str, str] = {}
 
     @property
     def id(self) -> str:
@@ -246,10 +249,21 @@ class Change(msgspec.Struct, frozen=True):
         return own if own.exists() or own.is_symlink() else self.directory / name
 
     def overlay_file(self, path: str) -> Path:
-        return self.place(f"overlay/{path}")
+        return self._file("overlay", path, "")
 
     def edit_file(self, path: str) -> Path:
-        return self.place(f"edits/{path}.patch")
+        return self._file("edits", path, ".patch")
+
+    def _file(self, folder: str, path: str, ending: str) -> Path:
+        own = self.place(f"{folder}/{path}{ending}")
+        return own if own.exists() or own.is_symlink() else self.directory / folder / f"{self.before_move(path)}{ending}"
+
+    def before_move(self, path: str) -> str:
+        """The path as the pin has it, for one in a directory that upstream has moved."""
+        for old, new in self.moved.items():
+            if path.startswith(new):
+                return old + path.removeprefix(new)
+        return path
 
     def exact(self, path: str) -> bool:
         """Whether the edit was made on the very commit that the change is built on."""

@@ -129,6 +129,15 @@ def edit_path(change: Change, path: str) -> Path:
     return change.edit_file(path)
 
 
+def patch_of(change: Change, path: str) -> bytes:
+    """The diff of an upstream file, under the name that the file has by now."""
+    content, old = edit_path(change, path).read_bytes(), change.before_move(path)
+    if old == path or f"--- a/{path}\n".encode() in content:
+        return content
+    head, mark, rest = content.partition(b"\n@@ ")
+    return head.replace(f"/{old}".encode(), f"/{path}".encode()) + mark + rest
+
+
 def add_overlay(index: Git, change: Change, commit: Commit) -> None:
     paths = changes.overlay_of(commit, change.overlay_files)
     if not paths:
@@ -152,7 +161,8 @@ def _apply_edits(
         patch = edit_path(change, path)
         # a merge compares with the pin's own file, in which no hunk has moved a line
         before = done.get(path, frozenset()) if change.exact(path) else frozenset()
-        content = some_hunks(patch.read_bytes(), hunks, before) if hunks else patch.read_bytes()
+        whole = patch_of(change, path)
+        content = some_hunks(whole, hunks, before) if hunks else whole
         done[path] = before | hunks
         ran = _apply(index, change, base, path, content, strict, not before)
         if ran.status != 0:

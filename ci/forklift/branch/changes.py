@@ -91,10 +91,29 @@ def in_order(project: Project, chosen: list[Change]) -> list[Change]:
     return [change for change in order.values() if change.id in ids]
 
 
+def moved(change: Change) -> Change:
+    """The change with its paths in the directories where upstream has them by now."""
+    table = change.suite.newest.moved if change.suite.newest else {}
+    if not table or change.moved:
+        return change
+
+    def to(path: str) -> str:
+        return next((new + path.removeprefix(old) for old, new in table.items() if path.startswith(old)), path)
+
+    commits = [
+        msgspec.structs.replace(commit, overlay=[*map(to, commit.overlay)], edits=[*map(to, commit.edits)])
+        for commit in change.file.commit
+    ]
+    overlay, edits = (tuple(sorted(map(to, paths))) for paths in (change.overlay_files, change.edit_files))
+    file = msgspec.structs.replace(change.file, commit=commits)
+    return msgspec.structs.replace(change, file=file, overlay_files=overlay, edit_files=edits, moved=table)
+
+
 def on_newest(change: Change) -> Change:
     """The change as a series for upstream's newest commit (docs/decisions/0012-onto-the-newest.md)."""
     if change.newest:
         return change
+    change = moved(change)
     newest, top = change.suite.newest, change.directory / "newest"
     if newest is None:
         raise UsageError(f"no newest commit of {change.suite.name} is named", [], "add [suite.newest] to ci/suites.toml")
@@ -121,7 +140,7 @@ def on_newest(change: Change) -> Change:
         change.suite, pin=newest.commit, pin_date=newest.date, branch=newest.branch or change.suite.branch, release=None
     )
     checks = tuple(spec for spec in change.checks if not series.checks or spec.label in series.checks)
-    return Change(file, suite, change.directory, checks, tuple(sorted(overlay)), tuple(sorted(names)), newest=True)
+    return Change(file, suite, change.directory, checks, tuple(sorted(overlay)), tuple(sorted(names)), True, change.moved)
 
 
 def _strangers(change: Change, series: Series) -> list[str]:

@@ -84,7 +84,7 @@ def merge_rest(change: Change, target: Path, paths: Sequence[str]) -> None:
     """Merge edits that do not apply cleanly into an opened tree, with conflict marks for a person to resolve."""
     inside = Git(target / ".git", work_tree=target)
     for path in paths:
-        content = branches.edit_path(change, path).read_bytes()
+        content = branches.patch_of(change, path)
         done = inside.done("apply", "--3way", "--whitespace=nowarn", "-", stdin=content, check=False)
         if done.status != 0 and not _marked(target / path):  # not even a merge: what it meant stands beside the file
             write_whole(target / f"{path}.rej", content)

@@ -94,11 +94,11 @@ def stack(project: Project, rows: list[Change], base: BaseTree) -> list[FeatureB
 
 
 def _three_way(index: Git, change: Change, path: str) -> bool:
-    return branches.merge(index, branches.edit_path(change, path).read_bytes()).status == 0
+    return branches.merge(index, branches.patch_of(change, path)).status == 0
 
 
 def _reverse_applies(repository: Git, change: Change, commit: str, path: str) -> bool:
-    content = branches.edit_path(change, path).read_bytes()
+    content = branches.patch_of(change, path)
     with repository.index(commit) as index:
         return index.done("apply", "--cached", "--reverse", "--check", "-", stdin=content, check=False).status == 0
 

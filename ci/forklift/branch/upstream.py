@@ -19,7 +19,7 @@ from forklift.system.git import Git
 from forklift.system.paths import Project
 
 Verdict = Literal["applies", "conflicts", "partly upstream", "already upstream"]
-Kind = Literal["file", "registered name", "imported name", "class", "flag", "key"]
+Kind = Literal["pull request", "file", "registered name", "imported name", "class", "flag", "key"]
 _SOURCES = (".py", ".cc", ".cpp", ".h")
 # a decorator that puts a class or function into a registry of the suite
 _REGISTERS = re.compile(r"(^|[._])(add_component|register\w*|serializable)$")
@@ -67,8 +67,8 @@ class Name(msgspec.Struct, frozen=True):
 
 def stand(project: Project, change: Change, base: BaseTree, commit: str) -> Standing:
     """Look at one change on one commit."""
-    repository = Git(base.git_dir)
-    pin = base.commit
+    repository, given = Git(base.git_dir), change
+    pin, change = base.commit, changes.moved(change)
     there, history = repository.files(commit), _History(repository, pin, commit)
     every = brought(change)
     old = _present(repository, pin, every)
@@ -76,7 +76,7 @@ def stand(project: Project, change: Change, base: BaseTree, commit: str) -> Stan
     places = _present(repository, commit, names)
     found = [Found("file", path, path, history.added(path)) for path in change.overlay_files if path in there]
     found += [Found(name.kind, name.name, where[0], history.brought(name, where[0])) for name, where in places.items()]
-    found = list(dict.fromkeys(found))
+    found = list(dict.fromkeys([*history.merged(change), *found]))
     conflicts = [f"{row.name}: exists there" for row in found if row.kind == "file" and not _same(repository, change, there, row)]
     open_hunks, hunks_there = _edits(repository, change, commit)
     conflicts += open_hunks
@@ -87,12 +87,12 @@ def stand(project: Project, change: Change, base: BaseTree, commit: str) -> Stan
         commit=commit,
         date=repository.line("log", "-1", "--format=%cs", commit),
         verdict=verdict,
-        by=_most([row.commit for row in found]) if "upstream" in verdict else "",
+        by=_credit(found) if "upstream" in verdict else "",
         conflicts=tuple(conflicts),
         clashes=clashes,
         there=tuple(found),
         looked_for=len(change.overlay_files) + len(names),
-        series=_series(project, change, base, commit),
+        series=_series(project, given, base, commit),
     )
 
 
@@ -233,6 +233,13 @@ class _History:
         text = name.name if name.kind in ("flag", "key") else f" {name.name}"
         return self._first(f"-S{text}", self._span, "--", where)
 
+    def merged(self, change: Change) -> Iterator[Found]:
+        """The pull requests that change.toml says upstream merged for the same task (`merged_elsewhere`)."""
+        for number in re.findall(rf"{change.suite.name}#(\d+)", change.file.upstream.merged_elsewhere):
+            commit = self._first("--fixed-strings", f"--grep=(#{number})", self._span)
+            if commit[0] in "0123456789abcdef" and f"(#{number})" in commit:
+                yield Found("pull request", f"#{number}", "", commit)
+
     def _first(self, *words: str) -> str:
         lines = self._repository.done(*self._words, *words, check=False).stdout.splitlines()
         return lines[0] if lines else "a commit that this copy of the history does not hold"
@@ -247,7 +254,7 @@ def _edits(repository: Git, change: Change, commit: str) -> tuple[list[str], boo
     conflicts, all_there = [], True
     there = repository.files(commit)
     for path in change.edit_files:
-        content = change.edit_file(path).read_bytes()
+        content = branches.patch_of(change, path)
         if path not in there and b"new file mode" not in content:
             conflicts.append(f"{path}: is not there any more")
             all_there = False
@@ -302,12 +309,16 @@ def _verdict(change: Change, names: list[Name], found: list[Found], in_the_way: 
     have = {(row.kind, row.name) for row in found}
     if typed and typed <= have:
         return "already upstream"
-    if typed & have or files or any(row.kind == "class" for row in found):
+    # a class of that name in another file, which nothing registers, is worth naming and no more
+    if typed & have or any(row.kind in ("pull request", "file") for row in found):
         return "partly upstream"
     return "conflicts" if in_the_way else "applies"
 
 
-def _most(commits: list[str]) -> str:
+def _credit(found: list[Found]) -> str:
+    """The commit of the pull request where it is known, else the one that added most."""
+    named = [row.commit for row in found if row.kind == "pull request"]
+    commits = named or [row.commit for row in found if row.kind != "class"]
     return max(commits, key=commits.count) if commits else ""
 
 

@@ -72,7 +72,7 @@ def _say(console: Console, found: upstream.Standing) -> None:
         for row in rows:
             console.say(f"  {label}  {row}")
     for thing in found.there:
-        place = f" in {thing.where}" if thing.where != thing.name else ""
+        place = f" in {thing.where}" if thing.where not in ("", thing.name) else ""
         console.say(f"  there  {thing.kind} {thing.name}{place}: {thing.commit}")
     if found.series:
         console.say(f"  series for this commit: {found.series}")

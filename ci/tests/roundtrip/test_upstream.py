@@ -253,3 +253,33 @@ def test_checks_of_the_series_are_recorded_on_a_leg_of_their_own(forked):
     assert "paddle 2.6: 1 of 1 passed" in status.markdown(forked.project)
     put(directory / "newest" / "series.toml", 'why = "another"\n')
     assert status.stale(forked.project, forked.load()) == {"newest, paddle 2.6": ["gap"]}
+
+
+def test_a_directory_that_upstream_moved(forked):
+    directory = forked.change(
+        overlay={"configs/linear.yml": "a: 1\n"},
+        edits={"configs/base.yml": "lr: 0.2\nsteps: 50\n"},
+        commits=[{"subject": "Configure it", "overlay": ["configs/**"], "edits": ["configs/base.yml"]}],
+    )
+    blank = upstream_commit(forked, "move", {"slm/configs/base.yml": "lr: 0.1\nsteps: 50\nmore: 1\n"})
+    onto(forked, blank)
+    path = forked.root / "ci" / "suites.toml"
+    put(path, path.read_text().replace('branch = "later"\n', 'branch = "later"\nmoved = { "configs/" = "slm/configs/" }\n'))
+    suites.load.cache_clear()
+    ended, found = look(forked)
+    assert (ended, found["verdict"], found["series"]) == (0, "applies", "builds, 1 commits")
+    assert forked.cli("build", "toy-linear", "--onto", "newest").status == 0
+    fork = forked.root / "forks" / "Toy"
+    assert git(fork, "show", "feature/linear-newest:slm/configs/base.yml") == "lr: 0.2\nsteps: 50\nmore: 1\n"
+    assert git(fork, "show", "feature/linear-newest:slm/configs/linear.yml") == "a: 1\n"
+    assert (directory / "overlay" / "configs" / "linear.yml").is_file()
+
+
+def test_the_pull_request_that_the_manifest_names(forked):
+    directory = forked.change()
+    text = (directory / "change.toml").read_text()
+    put(directory / "change.toml", text.replace("[upstream]\n", '[upstream]\nmerged_elsewhere = "Toy#12 (2024)"\n'))
+    theirs = upstream_commit(forked, "Add a layer (#12)", {"toylib/theirs.py": "A = 1\n"})
+    onto(forked, upstream_commit(forked, "Add more (#123)", {"README.md": "# more\n"}, theirs))
+    found = look(forked)[1]
+    assert (found["verdict"], found["by"].split(" ", 2)[2]) == ("partly upstream", "Add a layer (#12)")

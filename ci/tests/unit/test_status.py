@@ -78,7 +78,16 @@ def test_markdown_has_a_column_for_each_base(toy, change):
     ran = toy.cli("list", "--markdown")
     line = next(line for line in ran.out.splitlines() if line.startswith("| `toy-linear`"))
     cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert cells == ["`toy-linear`", "1", "A linear layer", "draft", "paddle 2.6: 1 of 1 passed", "paddle 3.3: 2 of 2 passed", "-", "-"]
+    assert cells == [
+        "`toy-linear`",
+        "1",
+        "A linear layer",
+        "draft",
+        "paddle 2.6: 1 of 1 passed",
+        "paddle 3.3: 2 of 2 passed",
+        "-",
+        "-",
+    ]
     assert ran.out.startswith(status.BEGIN)
     assert ran.out.rstrip().endswith(status.END)
 
