@@ -47,7 +47,7 @@ def rebase(change: Change, base: BaseTree, onto: str) -> Carried:
     upstream += [path for path in change.edit_files if _reverse_applies(repository, change, commit, path)]
     total = len(change.overlay_files) + len(change.edit_files)
     if upstream and len(upstream) == total:
-        return Carried("already upstream", commit, tuple(f"{p} ({_added_by(repository, commit, p)})" for p in upstream))
+        return Carried("already upstream", commit, tuple(f"{p} ({_added_by(repository, change, commit, p)})" for p in upstream))
     clash = [path for path in upstream if path in change.overlay_files]
     conflicts: list[str] = []
     tried: set[str] = set()  # a file whose hunks are in several commits is tried once, whole
@@ -64,7 +64,7 @@ def rebase(change: Change, base: BaseTree, onto: str) -> Carried:
                 index.call("update-index", "--index-info", stdin=f"{mode} {blob} 0\t{path}\n".encode())
         tree = index.line("write-tree", "--missing-ok")
     if conflicts or clash:
-        overlaid = [f"{p} (exists there: {_added_by(repository, commit, p)})" for p in clash]
+        overlaid = [f"{p} (exists there: {_added_by(repository, change, commit, p)})" for p in clash]
         return Carried("conflicts", commit, (*conflicts, *overlaid), tree, tuple(conflicts))
     return Carried("applies", commit, tuple(upstream), tree)
 
@@ -103,7 +103,11 @@ def _reverse_applies(repository: Git, change: Change, commit: str, path: str) ->
         return index.done("apply", "--cached", "--reverse", "--check", "-", stdin=content, check=False).status == 0
 
 
-def _added_by(repository: Git, commit: str, path: str) -> str:
-    """The commit that brought a file, not the last one that touched it; a shallow history may not hold it."""
-    words = ("log", "-1", "--format=%h %s", "--diff-filter=A", "--no-renames")
-    return repository.line(*words, commit, "--", path) or commit[:10]
+def _added_by(repository: Git, change: Change, commit: str, path: str) -> str:
+    """The commit that brought a file, or the lines of an edit, not the last one that touched it; a shallow history may not hold it."""
+    words = ["--diff-filter=A"]
+    if path in change.edit_files:
+        added = [line[1:] for line in branches.patch_of(change, path).decode("utf-8", "replace").splitlines() if line[:1] == "+"]
+        words = ["-S" + max((line for line in added if not line.startswith("++")), key=len, default="")]
+    found = repository.call("log", "--reverse", "--format=%h %s", "--no-renames", *words, commit, "--", path, check=False)
+    return found.partition("\n")[0] or commit[:10]

@@ -10,7 +10,7 @@ from forklift.branch import changes
 from forklift.errors import UsageError
 from forklift.lint import edits, manifest, overlay, whole
 from forklift.model import Change
-from forklift.results import status
+from forklift.results import newest, status
 from forklift.system import shell
 from forklift.system.paths import Project
 
@@ -95,4 +95,6 @@ def notes(project: Project, chosen: list[Change]) -> list[str]:
         old = [f"{len(labels)} on {leg}" for leg, labels in status.stale(project, change).items()]
         if old:
             found.append(f"{change.id}: stale results ({', '.join(old)}); make pr-{change.id} ARGS=--record renews them")
+        if newest.stale(change):
+            found.append(f"{change.id}: changed since ./forklift upstream {change.id} --record looked at it")
     return found

@@ -64,6 +64,12 @@ def cell(change: Change) -> str:
         text += f" ({count} in the way)"
     if (change.directory / "newest").is_dir() and found.series:
         text += "; own series " + re.split(r"[,:]", found.series)[0]
-    text += f" @ {found.commit[:10]} ({found.date})"
-    old = looked.content != _content(change) or found.commit != newest.commit
-    return text + (" (stale)" if old else "")
+    return text + f" @ {found.commit[:10]} ({found.date})"
+
+
+def stale(change: Change) -> bool:
+    """Whether what was found last was found of other files, or on another commit."""
+    looked, newest = read(change), change.suite.newest
+    if looked is None or newest is None:
+        return False
+    return looked.content != _content(change) or looked.standing.commit != newest.commit

@@ -199,7 +199,7 @@ _ZH_CELLS = ((r"(\d+) of (\d+) passed", r"\2 项中 \1 项通过"), (r"(\d+) fai
     (r"applies", "可直接应用"), (r"conflicts", "有冲突"), (r"partly upstream", "上游已有一部分"), (r"already upstream", "上游已有"),
     (r" in ([0-9a-f]{10})", r"（\1）"), (r" \((\d+) in the way\)", r"（\1 处冲突）"),
     (r"; own series builds", "；另备一套补丁，可构建"),
-    (r"; own series does not build", "；另备一套补丁，不可构建"), (r"not begun", "未开始"), (r" \(stale\)", "（过期）"),
+    (r"; own series does not build", "；另备一套补丁，不可构建"), (r"not begun", "未开始"),
     (r"(\d+) skipped\((\w+)\)", r"\1 项跳过（\2）"), (r" \((\d+) stale\)", r"（\1 项过期）"), (", ", "，"))  # fmt: skip
 
 
