@@ -104,7 +104,7 @@ def _reverse_applies(repository: Git, change: Change, commit: str, path: str) ->
 
 
 def _added_by(repository: Git, change: Change, commit: str, path: str) -> str:
-    """The commit that brought a file, or the lines of an edit, not the last one that touched it; a shallow history may not hold it."""
+    """The commit that brought a file, or the lines of an edit; not the last one that touched it. A shallow history may lack it."""
     words = ["--diff-filter=A"]
     if path in change.edit_files:
         added = [line[1:] for line in branches.patch_of(change, path).decode("utf-8", "replace").splitlines() if line[:1] == "+"]
