@@ -316,12 +316,12 @@ def move_pin(
     found = suites.find(project.ci, suite)
     new, moved = pin.move(project, found, commit, why)
     print(f"{found.name}: {found.pin[:10]} -> {new[:10]} in ci/suites.toml, .gitmodules and the index")
-    for row in moved:
-        rest = f", resolve the marks in {row.opened}, then make save-{row.change}" if row.opened else ""
-        print(f"{row.change}: {row.verdict}{rest}")
-        for path in row.paths:
+    for one in moved:
+        rest = f", resolve the marks in {one.opened}, then make save-{one.change}" if one.opened else ""
+        print(f"{one.change}: {one.verdict}{rest}")
+        for path in one.paths:
             print(f"  {path}")
-    return 1 if any(row.verdict == "conflicts" for row in moved) else 0
+    return 1 if any(one.verdict == "conflicts" for one in moved) else 0
 
 
 @app.command()

@@ -53,7 +53,7 @@ class Formatter(Manifest, frozen=True):
 
 
 class Suite(Manifest, frozen=True):
-    """One row of ci/suites.toml."""
+    """One suite of ci/suites.toml."""
 
     name: str
     short: str
@@ -146,7 +146,7 @@ class CheckSpec(Manifest, frozen=True, tag_field="kind"):
 
     # a kind that measures time runs after everything else, alone, with all cores
     alone: ClassVar[bool] = False
-    # what the kind adds to PR.md: a Jinja template that gets the result as `row`; empty for a line in the table only
+    # what the kind adds to PR.md: a Jinja template that gets the `result`; empty for a line in the table only
     section: ClassVar[str] = ""
 
     name: str = ""

@@ -68,8 +68,8 @@ def before(project: Project, change: Change) -> list[Change]:
     """All changes that must land first, each once, in their order."""
     order: dict[str, Change] = {}
 
-    def visit(row: Change, way: tuple[str, ...]) -> None:
-        for name in row.file.after:
+    def visit(one: Change, way: tuple[str, ...]) -> None:
+        for name in one.file.after:
             if name in way:
                 raise UsageError("circular `after`", [("after", ", ".join(way))], "remove one `after` entry")
             if name not in order:

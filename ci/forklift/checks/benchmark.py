@@ -17,7 +17,7 @@ largest. "noisy" is printed instead where the largest is more than twice the sma
 
 | measured | ours | against | ratio | spread | rounds | ours ms | against ms |
 |---|---|---|---|---|---|---|---|
-{% for r in row.details.rows %}
+{% for r in result.details.rows %}
 | {{ [r.name, r.ours, r.against, r.shown, "%.2f to %.2f" | format(r.low, r.high), r.rounds, "%.1f" | format(r.ours_ms),
       "%.1f" | format(r.against_ms)] | join(" | ") }} |
 {% endfor %}
@@ -45,17 +45,17 @@ class Spec(ScriptSpec, frozen=True, kw_only=True, tag="benchmark"):
         return watch.judged(True, head + (f"; {len(lines) - 2} more" if len(lines) > 2 else ""), {"rows": lines})
 
 
-def ratio(row: dict[str, Any]) -> dict[str, Any]:
+def ratio(comparison: dict[str, Any]) -> dict[str, Any]:
     """Median of the per-round ratios ours / against, with the smallest and the largest."""
-    ours, against = row["samples"][row["ours"]], row["samples"][row["against"]]
+    ours, against = comparison["samples"][comparison["ours"]], comparison["samples"][comparison["against"]]
     if len(ours) != len(against) or len(ours) < 3:
-        raise ForkliftError("a benchmark row needs at least 3 rounds of both sides", [("row", row["name"])])
+        raise ForkliftError("a comparison needs at least 3 rounds of both sides", [("comparison", comparison["name"])])
     ratios = [a / b for a, b in zip(ours, against, strict=True)]
     middle, low, high = statistics.median(ratios), min(ratios), max(ratios)
     return {
-        "name": row["name"],
-        "ours": row["ours"],
-        "against": row["against"],
+        "name": comparison["name"],
+        "ours": comparison["ours"],
+        "against": comparison["against"],
         "ratio": middle,
         "shown": "noisy" if high > _NOISY * low else f"{middle:.2f}",
         "low": low,

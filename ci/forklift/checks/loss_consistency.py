@@ -17,16 +17,16 @@ from forklift.running.runner import ScriptSpec, Stopwatch, fresh_directory, scri
 STEPS = 50
 RTOL = 1e-5
 _SECTION = """
-Dygraph against `to_static`, in {{ row.details.dtype }} from the first step on.
+Dygraph against `to_static`, in {{ result.details.dtype }} from the first step on.
 
 | mode | max relative gap | at step | programs | operators | executions | graph breaks | step time static / dygraph |
 |---|---|---|---|---|---|---|---|
-{% for mode, facts in row.details.modes.items() %}
+{% for mode, facts in result.details.modes.items() %}
 | {{ [mode, facts.max_gap | number, facts.at_step, facts.programs, facts.operators, facts.executions, facts.graph_breaks,
       facts.speed_ratio | number] | join(" | ") }} |
 {% endfor %}
 
-{% for mode, run in row.details.runs.items() if run.losses %}
+{% for mode, run in result.details.runs.items() if run.losses %}
 `{{ mode.ljust(8) }}` {{ run.losses[0] | number }} {{ run.losses | spark(40) }} {{ run.losses[-1] | number }}{{ "  " }}
 {% endfor %}
 """

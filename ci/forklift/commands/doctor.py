@@ -32,11 +32,11 @@ class Finding(msgspec.Struct, frozen=True):
 def run(project: Project) -> int:
     """Print every finding; 1 where one is bad."""
     findings = list(examine(project))
-    for row in findings:
-        print(f"{'ok ' if row.good else 'BAD'}  {row.what:<8} {row.found}")
-        if not row.good:
-            print(f"       next  {row.next_step}")
-    return 0 if all(row.good for row in findings) else 1
+    for finding in findings:
+        print(f"{'ok ' if finding.good else 'BAD'}  {finding.what:<8} {finding.found}")
+        if not finding.good:
+            print(f"       next  {finding.next_step}")
+    return 0 if all(finding.good for finding in findings) else 1
 
 
 def examine(project: Project) -> Iterator[Finding]:

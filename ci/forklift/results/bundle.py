@@ -71,7 +71,7 @@ def body(project: Project, branch: FeatureBranch, report: Report, pictures: list
         change=change,
         branch=branch,
         report=report,
-        rows=report.results,
+        results=report.results,
         sections=_sections(change, report),
         pictures=pictures,
         tables=tables,
@@ -97,7 +97,7 @@ def _sections(change: Change, report: Report) -> list[tuple[str, str]]:
     templates = {spec.label: spec.section for spec in change.checks if spec.section}
     good = (Outcome.PASSED, Outcome.FAILED)
     judged = [result for result in report.results if result.check in templates and result.outcome in good]
-    return [(result.check, reports.render_text(templates[result.check], row=result)) for result in judged]
+    return [(result.check, reports.render_text(templates[result.check], result=result)) for result in judged]
 
 
 def _copy_pictures(inside: Path, report: Report) -> list[str]:
@@ -117,7 +117,7 @@ def _pair_tables(project: Project, inside: Path, report: Report) -> list[str]:
     for result in report.results:
         if result.details.get("pairs"):
             names.append(f"{result.check}-pairs.md")
-            text = reports.render(project.ci / "templates", "pairs.md", row=result)
+            text = reports.render(project.ci / "templates", "pairs.md", result=result)
             (inside / names[-1]).write_text(text)
     return names
 

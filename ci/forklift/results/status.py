@@ -65,11 +65,11 @@ def record(project: Project, built: FeatureBranch, report: Report) -> None:
     kind = "newest" if change.newest else built.base.kind
     legs, name = recorded(change), f"{kind}, paddle {report.paddle}"
     specs = {spec.label: spec for spec in change.checks}
-    kept = {label: row for label, row in legs[name].checks.items() if label in specs} if name in legs else {}
-    for row in report.results:
-        if row.check in specs:
-            key = proof_key(project, change, specs[row.check], kind, report.paddle)
-            kept[row.check] = Recorded(row.outcome.value, row.summary, row.reason.value if row.reason else "", key)
+    kept = {label: check for label, check in legs[name].checks.items() if label in specs} if name in legs else {}
+    for result in report.results:
+        if result.check in specs:
+            key = proof_key(project, change, specs[result.check], kind, report.paddle)
+            kept[result.check] = Recorded(result.outcome.value, result.summary, result.reason.value if result.reason else "", key)
     today = datetime.date.today().isoformat()
     leg = Leg(report.base, today, kept, built.base.commit, built.tree, report.machine)
     legs[name] = msgspec.structs.replace(leg, seal=seal(leg))
@@ -128,8 +128,8 @@ def stale(project: Project, change: Change) -> dict[str, list[str]]:
         kind, paddle = name.split(", paddle ")
         own = changes.on_newest(change) if kind == "newest" else change
         specs, content = {spec.label: spec for spec in own.checks}, content_of(own)
-        for label, row in leg.checks.items():
-            if label not in specs or row.key != _proof_key(project, own, content, specs[label], kind, paddle):
+        for label, check in leg.checks.items():
+            if label not in specs or check.key != _proof_key(project, own, content, specs[label], kind, paddle):
                 found.setdefault(name, []).append(label)
     return found
 

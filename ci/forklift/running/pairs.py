@@ -25,7 +25,7 @@ vanish mathematically): they are judged by it, and have no relative error.
 
 | stage | pairs | max abs | mean abs (worst pair) | max rel | float64 | zero | failed |
 |---|---|---|---|---|---|---|---|
-{% for stage, facts in row.details.stages.items() %}
+{% for stage, facts in result.details.stages.items() %}
 | {{ [stage, facts.pairs, facts.max_abs | number, facts.mean_abs | number, facts.max_rel | number,
       facts.float64 | number, facts.zero, facts.failed] | join(" | ") }} |
 {% endfor %}

@@ -7,15 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forklift.running import plots
+from forklift.running.losses import Run
 
 BARS = "▁▂▃▄▅▆▇█"
 
 
 def runs(static):
-    return {"dygraph": {"losses": [3.0, 2.0, 1.0], "paddle": "2.6.2"}, "ast": {"losses": static}}
+    return {"dygraph": Run("dygraph", [3.0, 2.0, 1.0], paddle="2.6.2"), "ast": Run("ast", static)}
 
 
-@pytest.mark.parametrize("static", [[3.0, 2.1, 1.0], [3.0, 2.0, 1.0], [3.0, math.nan, 1.0], [math.nan] * 3, [3.0, 2.0], []])
+@pytest.mark.parametrize("static", [[3.0, 2.1, 1.0], [3.0, 2.0, 1.0], [3.0, None, 1.0], [None] * 3, [3.0, 2.0], []])
 def test_loss_plot_is_a_png(tmp_path, static):
     plots.losses(tmp_path / "loss.png", runs(static), "toy-linear", "float32")
     content = (tmp_path / "loss.png").read_bytes()
