@@ -14,13 +14,16 @@ from forklift.workspace import environment
 
 
 def key(project: Project, branch: FeatureBranch, spec: CheckSpec, paddle: str, reference: Path | None) -> str:
-    """Hash of base tree, branch tree, the change's own scripts and references, lock, check and harness."""
+    """Hash of base tree, branch tree, scripts and references of the change and of those it comes after, lock, check and harness."""
     digest = hashlib.sha256()
     for part in (branch.base.tree, branch.tree, branch.base.kind, paddle):
         digest.update(part.encode())
     digest.update(environment.lock_file(project, branch.base.suite, paddle).read_bytes())
     digest.update(msgspec.json.encode([branch.change.id, branch.base.suite.python_path, spec, environment.cpu_settings()]))
     folders = [branch.change.directory / "checks", reference or branch.change.directory / "reference"]
+    # a script may load those of a change that must land first
+    earlier = (branch.change.directory.parent / name.removeprefix(f"{branch.base.suite.short}-") for name in branch.change.file.after)
+    folders += [directory / name for directory in earlier for name in ("checks", "reference")]
     if branch.change.file.sweep:  # its rows are checks, too
         for name in filter(None, (branch.change.file.sweep.rows, branch.change.file.sweep.packages)):
             digest.update((branch.change.directory / name).read_bytes())

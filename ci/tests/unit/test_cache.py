@@ -51,6 +51,19 @@ def test_another_file_is_another_key(project, path, content):
     assert key(project) != before
 
 
+def test_a_script_of_a_change_that_must_land_first_is_part_of_the_key(project):
+    put(project.root / "patches" / "toy" / "linear" / "checks" / "shared.py", "A = 1\n")
+    project.change("later", after=["toy-linear"], overlay={"toylib/later.py": "B = 1\n"}, edits={}, scripts={"m.py": "print(1)\n"})
+
+    def later():
+        return cache.key(project.project, project.build("toy-later"), SPEC, "2.6", None)
+
+    before = later()
+    assert later() == before
+    put(project.root / "patches" / "toy" / "linear" / "checks" / "shared.py", "A = 2\n")
+    assert later() != before
+
+
 def test_another_check_paddle_base_or_reference_is_another_key(project):
     project.borrow()
     keys = [

@@ -4,9 +4,15 @@ import os
 import tempfile
 
 from proving.published import importable, package
+from proving.tree import load
 from proving.wheels import cache, publish, sha256
 
 CACHE = cache("nlp-tree-of-thoughts")
+
+
+def parity():
+    """What compares with the official code, of the change that this one comes after."""
+    return load(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tree-of-thoughts", "checks", "parity.py")
 
 
 def gguf_file():

@@ -26,9 +26,10 @@ from paddlenlp.experimental.agents.tree_of_thoughts import MiniCrosswords, creat
 from paddlenlp.experimental.agents.tree_of_thoughts.evaluation import preset
 from paddlenlp.experimental.agents.tree_of_thoughts.tasks.crosswords import CONFIDENCE
 from paddlenlp.experimental.agents.tree_of_thoughts.tasks.game24 import WORDS
-from replay import digest
 
 from proving.record import arguments, write_metrics
+
+digest = packages.parity().digest
 
 LOGS = {
     "game24": "game24/gpt-4_0.7_propose1_value3_greedy5_start900_end1000.json",

@@ -17,13 +17,10 @@ import unittest
 from paddlenlp.experimental.agents.language_models import Completion, Request, ScriptedModel
 from paddlenlp.experimental.agents.tree_of_thoughts import Game24
 from paddlenlp.experimental.agents.tree_of_thoughts.prompts import load_prompts
-from pipelines.agents import Agent, Tool, TreeOfThoughtsAgent
-from pipelines.agents.base import ToolsManager
-from pipelines.agents.tree_of_thoughts_agent import LanguageModelNode, PromptNodeModel
+from pipelines.agents import Agent, TreeOfThoughtsAgent
 from pipelines.nodes.prompt import PromptNode
-from pipelines.nodes.prompt.prompt_template import PromptTemplate
 from pipelines.schema import Answer
-from tests.conftest import MockNode, MockPromptNode
+from tests.conftest import MockPromptNode
 
 LISTED = {
     "4 5 6 10": "10 - 4 = 6 (left: 5 6 6)\n4 + 5 = 9 (left: 6 9 10)",
@@ -153,46 +150,3 @@ class TestTreeOfThoughtsAgent(unittest.TestCase):
         ):
             with self.assertRaises(ValueError):
                 TreeOfThoughtsAgent(**options)
-
-
-class TestAdapters(unittest.TestCase):
-    def test_prompt_node_as_language_model(self):
-        class Node(MockPromptNode):
-            def prompt(self, prompt_template, *args, **kwargs):
-                self.last = kwargs
-                return ["yes\nno"]
-
-        node = Node()
-        (completion,) = PromptNodeModel(node).complete([Request("p", 2, "\n", max_tokens=5)])
-        assert completion.texts == ["yes", "yes"]
-        assert (node.last["stop_words"], node.last["max_tokens"], node.last["top_k"]) == (["\n"], 5, 1)
-
-    def test_language_model_as_prompt_node(self):
-        model = ScriptedModel(["one", "two", "three"])
-        node = LanguageModelNode(model, stop_words=["Observation:"], max_tokens=64)
-        assert node("first") == ["one"]
-        assert node("second", stop_words=["\n"], temperature=0) == ["two"]
-        assert [call.prompt for call in model.calls] == ["first", "second"]
-        assert [call.stop for call in model.calls] == [("Observation:",), ("\n",)]
-        assert (model.calls[0].max_tokens, model.calls[1].temperature) == (64, 0)
-        template = PromptTemplate("greet", prompt_text="Hello {query}!")
-        assert node.prompt(template, query="you") == ["three"]
-        assert model.calls[-1].prompt == "Hello you!"
-
-    def test_react_with_a_language_model(self):
-        class Search(MockNode):
-            def run(self, query, **kwargs):
-                return {"results": ["Paris"]}, "output_1"
-
-        tool = Tool("Search", Search(), "useful for questions", output_variable="results")
-        model = ScriptedModel(
-            [" I should look it up.\nTool: Search\nTool Input: capital of France", " I know it.\nFinal Answer: Paris"]
-        )
-        agent = Agent(
-            LanguageModelNode(model, stop_words=["Observation:"]),
-            PromptTemplate("react", prompt_text="Question: {query}\nThought:{transcript}"),
-            ToolsManager([tool]),
-        )
-        result = agent.run("What is the capital of France?")
-        assert result["answers"][0].answer == "Paris"
-        assert "Observation: Paris" in model.calls[1].prompt

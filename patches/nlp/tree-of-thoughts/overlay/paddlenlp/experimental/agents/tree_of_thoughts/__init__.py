@@ -17,5 +17,5 @@
 ``search`` holds the algorithms, ``tasks`` what is searched, and ``..language_models`` who is asked.
 """
 
-from .search import SearchConfig, SearchResult, breadth_first, depth_first, drive, drive_all, sample_answers, search
+from .search import SearchConfig, SearchResult, drive, drive_all, search
 from .tasks import TASKS, DescribedTask, Game24, Task, create_task

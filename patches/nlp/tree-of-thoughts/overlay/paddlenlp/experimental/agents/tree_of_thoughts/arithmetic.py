@@ -14,122 +14,61 @@
 
 """Exact arithmetic for the Game of 24: the verdict on an expression.
 
-The official verdict hands the model's text to ``sympy.simplify``, which evaluates it as Python. Here the text is parsed:
+The official verdict hands the model's text to ``sympy.simplify``, which evaluates it as Python. Here it is parsed, not run:
 numbers, + - * / // % ** ^ !, parentheses and sqrt(), nothing else, with fractions instead of floats.
 """
 
 from __future__ import annotations
 
+import ast
 import math
+import operator
 import re
 from decimal import Decimal, localcontext
 from fractions import Fraction
-from typing import List, Optional, Union
+from typing import Union
 
 __all__ = ["equals", "evaluate"]
 
 Number = Union[Fraction, Decimal]  # a Decimal stands for a value that is not rational, to PRECISION digits
 
 PRECISION = 60
-TOKEN = re.compile(r"\s*(?:(\d+)|(sqrt)|(\*\*|//|[-+*/%^()!]))")
+SIGNS = re.compile(r"(?:\d|sqrt|[-+*/%^()!\s])+", re.ASCII)
+LEADING_ZERO = re.compile(r"(?<!\d)0\d")
 LARGEST_EXPONENT = 1000
 LARGEST_FACTORIAL = 200
-DEEPEST = 50  # nested parentheses and signs
 # Bounds of time and memory: of the text, and of numerator and denominator. 200! has 1246 bits.
 LONGEST = 1000
 LARGEST_BITS = 8192
 
 
-class _Parser:
-    """Recursive descent; precedence as in Python, with ^ as another sign for ** and a postfix ! that binds tightest."""
+def _parse(text: str) -> ast.expr:
+    """The syntax tree, in which a factorial is an attribute: nothing binds tighter, and Python lets them follow each other."""
+    if len(text) > LONGEST or not SIGNS.fullmatch(text) or LEADING_ZERO.search(text):
+        raise ValueError("{!r} is no expression".format(text[:LONGEST]))
+    try:
+        return ast.parse(" ".join(text.replace("^", "**").replace("!", " .factorial ").split()), mode="eval").body
+    except (SyntaxError, MemoryError) as error:
+        raise ValueError("{!r} is no expression ({})".format(text, error))
 
-    def __init__(self, text: str):
-        self.tokens = self._tokens(text)
-        self.position = 0
-        self.depth = 0
 
-    @staticmethod
-    def _tokens(text: str) -> List[str]:
-        tokens, position, text = [], 0, text.strip()
-        if len(text) > LONGEST:
-            raise ValueError("the expression is too long")
-        while position < len(text):
-            match = TOKEN.match(text, position)
-            if match is None:
-                raise ValueError("{!r} does not belong to an expression".format(text[position]))
-            tokens.append(match.group(1) or match.group(2) or match.group(3))
-            position = match.end()
-        return tokens
-
-    def _peek(self) -> Optional[str]:
-        return self.tokens[self.position] if self.position < len(self.tokens) else None
-
-    def _take(self, *expected: str) -> Optional[str]:
-        token = self._peek()
-        if token is None or (expected and token not in expected):
-            return None
-        self.position += 1
-        return token
-
-    def parse(self) -> Number:
-        value = self._sum()
-        if self._peek() is not None:
-            raise ValueError("{!r} follows a whole expression".format(self._peek()))
-        return value
-
-    def _sum(self) -> Number:
-        value = self._product()
-        while True:
-            sign = self._take("+", "-")
-            if sign is None:
-                return value
-            value = _apply(sign, value, self._product())
-
-    def _product(self) -> Number:
-        value = self._signed()
-        while True:
-            sign = self._take("*", "/", "//", "%")
-            if sign is None:
-                return value
-            value = _apply(sign, value, self._signed())
-
-    def _signed(self) -> Number:
-        self.depth += 1
-        if self.depth > DEEPEST:
-            raise ValueError("nested too deeply")
-        sign = self._take("+", "-")
-        value = self._signed() if sign else self._power()
-        self.depth -= 1
-        return -value if sign == "-" else value
-
-    def _power(self) -> Number:
-        base = self._postfix()
-        if self._take("**", "^") is None:
-            return base
-        return _apply("**", base, self._signed())
-
-    def _postfix(self) -> Number:
-        value = self._atom()
-        while self._take("!"):
-            value = _factorial(value)
-        return value
-
-    def _atom(self) -> Number:
-        token = self._take()
-        if token is not None and token.isdigit():
-            if len(token) > 1 and token[0] == "0":
-                raise ValueError("a number with a leading zero")
-            return Fraction(int(token))
-        if token == "sqrt":
-            if self._peek() != "(":
-                raise ValueError("sqrt without a parenthesis")
-            return _root(self._atom())
-        if token != "(":
-            raise ValueError("a number is missing")
-        value = self._sum()
-        if self._take(")") is None:
-            raise ValueError("a parenthesis is not closed")
-        return value
+def _value(node: ast.expr) -> Number:
+    if isinstance(node, ast.Constant):
+        return Fraction(node.value)
+    if isinstance(node, ast.UnaryOp):
+        return -_value(node.operand) if isinstance(node.op, ast.USub) else _value(node.operand)
+    if isinstance(node, ast.BinOp):
+        return _bounded(OPERATIONS[type(node.op)](_value(node.left), _value(node.right)))
+    if isinstance(node, ast.Attribute):
+        return _factorial(_value(node.value))
+    if (
+        isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") == "sqrt"
+        and len(node.args) == 1
+        and not node.keywords
+    ):
+        return _root(_value(node.args[0]))
+    raise ValueError("not a part of an expression")
 
 
 def _decimal(value: Number) -> Decimal:
@@ -137,38 +76,26 @@ def _decimal(value: Number) -> Decimal:
 
 
 def _bounded(value: Number) -> Number:
-    if (
-        isinstance(value, Fraction)
-        and max(value.numerator.bit_length(), value.denominator.bit_length()) > LARGEST_BITS
-    ):
+    if isinstance(value, Fraction) and max(map(int.bit_length, (value.numerator, value.denominator))) > LARGEST_BITS:
         raise ValueError("the number is too large")
     return value
 
 
-def _apply(sign: str, a: Number, b: Number) -> Number:
-    return _bounded(_combined(sign, a, b))
+def _of_a_kind(operation):
+    """The operation on two fractions or on two decimals."""
+
+    def apply(a: Number, b: Number) -> Number:
+        if isinstance(a, Decimal) or isinstance(b, Decimal):
+            a, b = _decimal(a), _decimal(b)
+        return operation(a, b)
+
+    return apply
 
 
-def _combined(sign: str, a: Number, b: Number) -> Number:
-    if sign in ("/", "//", "%") and b == 0:
-        raise ValueError("division by zero")
-    if sign == "**":
-        return _raise(a, b)
-    if isinstance(a, Decimal) or isinstance(b, Decimal):
-        a, b = _decimal(a), _decimal(b)
-    if sign == "+":
-        return a + b
-    if sign == "-":
-        return a - b
-    if sign == "*":
-        return a * b
-    if sign == "/":
-        return a / b
+def _floor(a: Number, b: Number) -> Number:
     if isinstance(a, Decimal):  # of decimals, Python truncates toward zero
-        floor = (a / b).to_integral_value(rounding="ROUND_FLOOR")
-    else:
-        floor = Fraction(a // b)
-    return floor if sign == "//" else a - b * floor
+        return (a / b).to_integral_value(rounding="ROUND_FLOOR")
+    return Fraction(a // b)
 
 
 def _raise(a: Number, b: Number) -> Number:
@@ -183,7 +110,7 @@ def _raise(a: Number, b: Number) -> Number:
                 raise ValueError("the number is too large")
             return a ** int(b)
         if b.denominator == 2 and a >= 0:
-            return _combined("**", _root(a), Fraction(b.numerator))
+            return _raise(_root(a), Fraction(b.numerator))
     if a < 0:
         raise ValueError("the power is not real")
     return _decimal(a) ** _decimal(b)
@@ -211,6 +138,17 @@ def _factorial(value: Number) -> Number:
     return Fraction(math.factorial(int(value)))
 
 
+OPERATIONS = {
+    ast.Add: _of_a_kind(operator.add),
+    ast.Sub: _of_a_kind(operator.sub),
+    ast.Mult: _of_a_kind(operator.mul),
+    ast.Div: _of_a_kind(operator.truediv),
+    ast.FloorDiv: _of_a_kind(_floor),
+    ast.Mod: _of_a_kind(lambda a, b: a - b * _floor(a, b)),
+    ast.Pow: _raise,
+}
+
+
 def evaluate(text: str) -> Number:
     """The value of an expression: a Fraction, or a Decimal of 60 digits if roots make it irrational.
 
@@ -220,8 +158,8 @@ def evaluate(text: str) -> Number:
     with localcontext() as context:
         context.prec = PRECISION
         try:
-            return _Parser(text).parse()
-        except ArithmeticError as error:  # decimal overflow
+            return _value(_parse(text))
+        except (ArithmeticError, RecursionError) as error:  # a division by zero, a decimal that is too large
             raise ValueError(str(error))
 
 

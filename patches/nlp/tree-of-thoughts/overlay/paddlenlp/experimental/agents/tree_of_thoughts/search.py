@@ -25,6 +25,7 @@ ab40034 (MIT), that of depth-first search on the notebook and the logs of the sa
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any, Dict, Generator, Iterable, Iterator, List, Optional, Sequence, Tuple
 
@@ -33,18 +34,7 @@ import numpy as np
 from ..language_models.base import Completion, LanguageModel, RefusedError, Request, Usage, merge_requests
 from .tasks.base import Task
 
-__all__ = [
-    "Node",
-    "SearchConfig",
-    "SearchResult",
-    "Step",
-    "breadth_first",
-    "depth_first",
-    "drive",
-    "drive_all",
-    "sample_answers",
-    "search",
-]
+__all__ = ["Node", "SearchConfig", "SearchResult", "Step", "drive", "drive_all", "search"]
 
 Dialogue = Generator[List[Request], List[Completion], Any]
 
@@ -346,8 +336,11 @@ def _select(values: Sequence[float], config: SearchConfig, random: np.random.Ran
     return random.choice(len(values), size=config.n_select, p=chance).tolist()
 
 
-def breadth_first(task: Task, x: str, config: SearchConfig, scope: str = "", values=None) -> Dialogue:
-    """Algorithm 1 of the paper: level by level, `config.n_select` states are kept.
+def search(
+    task: Task, x: str, config: SearchConfig, scope: str = "", values: Optional[Dict[str, float]] = None
+) -> Dialogue:
+    """The search of one puzzle: algorithm 1 of the paper ("bfs": level by level, `config.n_select` states are kept),
+    algorithm 2 ("dfs": the most promising child first, back when a state is impossible), or "sample" (no search).
 
     Args:
         task (Task): What the thoughts are.
@@ -359,28 +352,8 @@ def breadth_first(task: Task, x: str, config: SearchConfig, scope: str = "", val
     Returns:
         Generator that yields lists of requests, is sent lists of completions and returns a SearchResult.
     """
-    return _Search(task, x, config, scope, values).breadth_first()
-
-
-def depth_first(task: Task, x: str, config: SearchConfig, scope: str = "", values=None) -> Dialogue:
-    """Algorithm 2 of the paper: the most promising child first, back when a state is impossible (if `config.prune`).
-
-    Arguments and result as of :func:`breadth_first`.
-    """
-    return _Search(task, x, config, scope, values).depth_first()
-
-
-def sample_answers(task: Task, x: str, config: SearchConfig, scope: str = "", values=None) -> Dialogue:
-    """No search: `config.n_generate` whole answers. Arguments and result as of :func:`breadth_first`."""
-    return _Search(task, x, config, scope, values).sample_answers()
-
-
-ALGORITHMS = {"bfs": breadth_first, "dfs": depth_first, "sample": sample_answers}
-
-
-def search(task: Task, x: str, config: SearchConfig, scope: str = "", values=None) -> Dialogue:
-    """The search that `config.method` names. Arguments and result as of :func:`breadth_first`."""
-    return ALGORITHMS[config.method](task, x, config, scope, values)
+    one = _Search(task, x, config, scope, values)
+    return {"bfs": one.breadth_first, "dfs": one.depth_first, "sample": one.sample_answers}[config.method]()
 
 
 def drive(dialogue: Dialogue, model: LanguageModel, merge: bool = True) -> Any:
@@ -411,32 +384,28 @@ def drive_all(
     """
     waiting = iter(dialogues)
     running: List[Tuple[Any, Dialogue, List[Request]]] = []
-    more = True
+
+    def go_on(key: Any, dialogue: Dialogue, completions: Optional[List[Completion]]) -> Iterator[Tuple[Any, Any]]:
+        """Run a generator until it asks again, or give its result."""
+        try:
+            running.append((key, dialogue, dialogue.send(completions)))
+        except RefusedError as error:
+            yield key, error
+        except StopIteration as stop:
+            yield key, stop.value
+
     while True:
-        while more and len(running) < in_flight:
+        while len(running) < in_flight:
             pair = next(waiting, None)
             if pair is None:
-                more = False
                 break
-            key, dialogue = pair
-            done, value = _advance(dialogue, None)
-            if done:
-                yield key, value
-            else:
-                running.append((key, dialogue, value))
+            yield from go_on(*pair, None)
         if not running:
             return
-        batch = [request for _, _, requests in running for request in requests]
-        completions = _complete(model, batch, merge)
-        still = []
-        for key, dialogue, requests in running:
-            mine, completions = completions[: len(requests)], completions[len(requests) :]
-            done, value = _advance(dialogue, mine)
-            if done:
-                yield key, value
-            else:
-                still.append((key, dialogue, value))
-        running = still
+        asked, running = running, []
+        completions = iter(_complete(model, [request for _, _, own in asked for request in own], merge))
+        for key, dialogue, own in asked:
+            yield from go_on(key, dialogue, list(itertools.islice(completions, len(own))))
 
 
 def _complete(model: LanguageModel, batch: List[Request], merge: bool) -> List[Completion]:
@@ -444,13 +413,3 @@ def _complete(model: LanguageModel, batch: List[Request], merge: bool) -> List[C
         return model.complete(batch)
     merged = merge_requests(batch)
     return merged.split(model.complete(merged.requests))
-
-
-def _advance(dialogue: Dialogue, completions: Optional[List[Completion]]) -> Tuple[bool, Any]:
-    """(True, result) at the end, else (False, the next requests)."""
-    try:
-        return False, dialogue.send(completions)
-    except RefusedError as error:
-        return True, error
-    except StopIteration as stop:
-        return True, stop.value
