@@ -18,7 +18,8 @@ import tempfile
 import unittest
 
 import paddle
-from paddlenlp.transformers import BertConfig, BertTokenizer
+import sentencepiece
+from paddlenlp.transformers import BertConfig, BertTokenizer, RobertaConfig
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FOLDER = os.path.join(ROOT, "examples", "semantic_indexing", "bge")
@@ -58,6 +59,36 @@ def make_config(dropout=0.0, **kwargs):
         attention_probs_dropout_prob=dropout,
         initializer_range=0.3,
         **kwargs,
+    )
+
+
+def make_sentencepiece(folder):
+    """The path of a small SentencePiece model, under the name that bge-m3 has it."""
+    path = os.path.join(folder, "corpus.txt")
+    with open(path, "w") as stream:
+        stream.write("\n".join(TEXTS * 5))
+    sentencepiece.SentencePieceTrainer.Train(
+        input=path, model_prefix=path[:-4], vocab_size=38, model_type="bpe", hard_vocab_limit=False
+    )
+    target = os.path.join(folder, "sentencepiece.bpe.model")
+    os.rename(path[:-4] + ".model", target)
+    return target
+
+
+def make_m3_config(vocab_size=40):
+    return RobertaConfig(
+        vocab_size=vocab_size,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=34,
+        type_vocab_size=1,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        pad_token_id=1,
+        cls_token_id=0,
+        initializer_range=0.3,
     )
 
 

@@ -24,13 +24,12 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 import sentencepiece
-from paddlenlp.transformers import RobertaConfig
 from safetensors.numpy import save_file
 from sklearn.metrics import label_ranking_average_precision_score, ndcg_score
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from bge_testing import TEXTS, VOCABULARY, FolderTest, make_config  # noqa: E402
+from bge_testing import TEXTS, VOCABULARY, FolderTest, make_config, make_m3_config, make_sentencepiece  # noqa: E402
 from retriever import (  # noqa: E402
     DygraphEncoder,
     Embedder,
@@ -825,26 +824,11 @@ class TestData(FolderTest):
 class TestM3(FolderTest):
     def setUp(self):
         super().setUp()
-        config = dict(vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32)
-        config.update(
-            max_position_embeddings=34, type_vocab_size=1, pad_token_id=1, cls_token_id=0, initializer_range=0.3
-        )
-        self.model = M3Model(RobertaConfig(**config))
+        self.model = M3Model(make_m3_config())
         self.model.eval()
 
-    def sentencepiece(self):
-        path = os.path.join(self.folder, "corpus.txt")
-        with open(path, "w") as stream:
-            stream.write("\n".join(TEXTS * 5))
-        sentencepiece.SentencePieceTrainer.Train(
-            input=path, model_prefix=path[:-4], vocab_size=38, model_type="bpe", hard_vocab_limit=False
-        )
-        target = os.path.join(self.folder, "sentencepiece.bpe.model")
-        os.rename(path[:-4] + ".model", target)
-        return target
-
     def test_tokenizer(self):
-        tokenizer = XLMRobertaTokenizer(self.sentencepiece())
+        tokenizer = XLMRobertaTokenizer(make_sentencepiece(self.folder))
         pieces = sentencepiece.SentencePieceProcessor(model_file=tokenizer.vocab_file)
         for text in TEXTS:
             ids = tokenizer(text)["input_ids"]
@@ -872,8 +856,8 @@ class TestM3(FolderTest):
         np.testing.assert_allclose(sparse_vectors(same, ids, 10).numpy()[0, 7], 0.5)
 
     def test_embedder_and_scores(self):
-        tokenizer = XLMRobertaTokenizer(self.sentencepiece())
-        self.model = M3Model(RobertaConfig(**dict(self.model.config.to_dict(), vocab_size=tokenizer.vocab_size)))
+        tokenizer = XLMRobertaTokenizer(make_sentencepiece(self.folder))
+        self.model = M3Model(make_m3_config(tokenizer.vocab_size))
         embedder = M3Embedder(self.model, tokenizer, max_length=32, batch_size=4)
         found = embedder.encode(TEXTS)
         alone = embedder.encode(TEXTS[2:3])

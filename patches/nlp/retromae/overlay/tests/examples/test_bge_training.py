@@ -28,16 +28,30 @@ from paddlenlp.trainer import TrainingArguments
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from bge_testing import FOLDER, ROOT, TEXTS, FolderTest, make_config, make_tokenizer  # noqa: E402
+from bge_testing import (  # noqa: E402
+    FOLDER,
+    ROOT,
+    TEXTS,
+    FolderTest,
+    make_config,
+    make_m3_config,
+    make_sentencepiece,
+    make_tokenizer,
+)
 from retriever import (  # noqa: E402
     DygraphEncoder,
     EmbeddingModel,
     EmbeddingTrainer,
     InferenceEncoder,
+    M3Embedder,
+    M3Model,
     RetroMAECollator,
     RetroMAEForPretraining,
     RetroMAETrainer,
+    XLMRobertaTokenizer,
     contrastive_loss,
+    m3_loss,
+    m3_scores,
 )
 from retriever.data import GroupCollator, GroupDataset  # noqa: E402
 from retriever.jsonl import read_jsonl, write_jsonl  # noqa: E402
@@ -185,6 +199,45 @@ class TestTrainer(TrainingTest):
         encoder = DygraphEncoder(EmbeddingModel.from_pretrained(path("tuned")))
         got = InferenceEncoder(path("inference"))(ids, np.ones_like(ids))
         np.testing.assert_allclose(got, encoder(ids, np.ones_like(ids)), atol=1e-5)
+
+    def test_m3(self):
+        path = lambda name: os.path.join(self.folder, name)  # noqa: E731
+        tokenizer = XLMRobertaTokenizer(make_sentencepiece(self.folder))
+        model = M3Model(make_m3_config(tokenizer.vocab_size))
+        model.save_pretrained(path("m3"))
+        tokenizer.save_pretrained(path("m3"))
+        rows = [{"query": t, "pos": [t + " red"], "neg": [TEXTS[i - 1]]} for i, t in enumerate(TEXTS)]
+        write_jsonl(path("train.jsonl"), rows)
+        common = ["--m3", "--train_file", path("train.jsonl"), "--output_dir", path("tuned"), "--device", "cpu"]
+        common += [
+            "--group_size",
+            "2",
+            "--per_device_train_batch_size",
+            "6",
+            "--max_steps",
+            "8",
+            "--logging_steps",
+            "1",
+        ]
+        common += ["--learning_rate", "1e-2", "--temperature", "0.1"]
+        self.run_script("run_finetune.py", "--model_name_or_path", path("m3"), *common)
+        with open(path("tuned/trainer_state.json")) as stream:
+            losses = [entry["loss"] for entry in json.load(stream)["log_history"] if "loss" in entry]
+        batch = GroupCollator(tokenizer, 32, 32)([GroupDataset(rows, group_size=2)[i] for i in range(6)])
+        batch = {name: paddle.to_tensor(value) for name, value in batch.items()}
+        texts = [(batch[name + "_input_ids"], batch[name + "_attention_mask"]) for name in ("query", "passage")]
+        self.assertAlmostEqual(losses[0], float(m3_loss(m3_scores(model, *texts), 0.1)), places=4)
+        self.assertLess(losses[-1], losses[0])
+        tuned = M3Model.from_pretrained(path("tuned"))
+        for head in ("colbert_linear.weight", "sparse_linear.weight"):
+            self.assertGreater(float((tuned.state_dict()[head] - model.state_dict()[head]).abs().max()), 1e-4)
+        found = M3Embedder(tuned, XLMRobertaTokenizer.from_pretrained(path("tuned")), max_length=32).encode(TEXTS)
+        self.assertEqual(found["dense"].shape, (6, 16))
+        with self.assertRaisesRegex(ValueError, "without distillation"):
+            self.run_script("run_finetune.py", "--model_name_or_path", path("m3"), "--distillation", "kl_div", *common)
+        EmbeddingModel(make_config()).save_pretrained(path("bert"))
+        with self.assertRaisesRegex(ValueError, "--m3 is for a bge-m3 alone"):
+            self.run_script("run_finetune.py", "--model_name_or_path", path("bert"), *common)
 
     def run_script(self, script, *arguments):
         """What `python script arguments` prints."""

@@ -22,11 +22,13 @@ from dataclasses import dataclass, field
 from typing import List, Optional
 
 from paddlenlp.trainer import PdArgumentParser
-from paddlenlp.transformers import BertConfig, BertTokenizer
+from paddlenlp.transformers import BertConfig, BertTokenizer, RobertaConfig
 from paddlenlp.utils.log import logger
 from retriever.data import GroupCollator, GroupDataset
+from retriever.m3 import M3Model
 from retriever.modeling import EmbeddingModel
-from retriever.trainer import EmbeddingTrainer, EmbeddingTrainingArguments, check_device
+from retriever.trainer import EmbeddingTrainer, EmbeddingTrainingArguments, M3Trainer, check_device
+from retriever.xlmr_tokenizer import XLMRobertaTokenizer
 
 
 @dataclass
@@ -50,6 +52,9 @@ class DataArguments:
     )
     query_instruction_format: str = field(default="{}{}", metadata={"help": "How instruction and query are joined."})
     passage_instruction: str = field(default="", metadata={"help": "Put before each passage."})
+    m3: bool = field(
+        default=False, metadata={"help": "The model is a bge-m3; dense, lexical and multi-vector scores are trained."}
+    )
     pooling: Optional[str] = field(
         default=None, metadata={"help": "cls or mean. Default: the checkpoint's, else cls."}
     )
@@ -58,17 +63,22 @@ class DataArguments:
 def main():
     data, training = PdArgumentParser((DataArguments, EmbeddingTrainingArguments)).parse_args_into_dataclasses()
     check_device(training)
-    tokenizer = BertTokenizer.from_pretrained(data.model_name_or_path)
-    config = BertConfig.from_pretrained(data.model_name_or_path)
-    positions = config.max_position_embeddings
+    config = (RobertaConfig if data.m3 else BertConfig).from_pretrained(data.model_name_or_path)
+    if data.m3 != (config.architectures == ["M3Model"]):
+        raise ValueError("%s is %r; --m3 is for a bge-m3 alone" % (data.model_name_or_path, config.architectures))
+    tokenizer = (XLMRobertaTokenizer if data.m3 else BertTokenizer).from_pretrained(data.model_name_or_path)
+    # RoBERTa counts positions from the one after that of padding
+    positions = config.max_position_embeddings - (config.pad_token_id + 1 if data.m3 else 0)
     for name, default in (("query_max_length", 64), ("passage_max_length", 512)):
         if getattr(data, name) is None:
             setattr(data, name, min(default, positions))
         if getattr(data, name) > positions:
             raise ValueError("%s is %d; the model has %d positions" % (name, getattr(data, name), positions))
     if data.pooling:
+        if data.m3:
+            raise ValueError("pooling is %s; bge-m3 has [CLS]" % data.pooling)
         config.embedding_pooling = data.pooling
-    model = EmbeddingModel.from_pretrained(data.model_name_or_path, config=config)
+    model = (M3Model if data.m3 else EmbeddingModel).from_pretrained(data.model_name_or_path, config=config)
     dataset = GroupDataset(
         data.train_file,
         data.group_size,
@@ -80,7 +90,7 @@ def main():
     )
     for path, (start, end), in_batch in zip(data.train_file, dataset.groups, dataset.in_batch):
         logger.info("%s: %d rows, in-batch negatives %s" % (path, end - start, "on" if in_batch else "off"))
-    trainer = EmbeddingTrainer(
+    trainer = (M3Trainer if data.m3 else EmbeddingTrainer)(
         model=model,
         args=training,
         data_collator=GroupCollator(

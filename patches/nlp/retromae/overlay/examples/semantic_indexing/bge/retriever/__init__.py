@@ -22,5 +22,5 @@ from .masking import RetroMAECollator
 from .metrics import retrieval_metrics
 from .modeling import EmbeddingModel
 from .retromae import RetroMAEForPretraining
-from .trainer import EmbeddingTrainer, RetroMAETrainer
+from .trainer import EmbeddingTrainer, M3Trainer, RetroMAETrainer
 from .xlmr_tokenizer import XLMRobertaTokenizer

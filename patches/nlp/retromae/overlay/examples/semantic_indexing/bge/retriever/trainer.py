@@ -22,8 +22,10 @@ import paddle.nn.functional as F
 from paddle.distributed.fleet.utils.hybrid_parallel_util import fused_allreduce_gradients
 from paddlenlp.trainer import Trainer, TrainingArguments
 
+from .data import NO_IN_BATCH
 from .draws import RowDraws
 from .losses import contrastive_loss, gather_rows, gather_with_grad
+from .m3 import m3_loss, m3_scores
 
 
 def check_device(args):
@@ -226,6 +228,34 @@ class EmbeddingTrainer(RowDraws, LossParts, Trainer):
         size = self.args.gradient_cache_chunk
         for start in range(0, ids.shape[0], size):
             yield ids[start : start + size], mask[start : start + size]
+
+
+# Settings of `contrastive_loss` that the loss of BGE-M3 does not have.
+NOT_OF_M3 = ("in_batch_negatives", "cross_device_negatives", "distillation", "gradient_cache_chunk", "to_static")
+NOT_OF_M3 += ("filter_false_negatives", "false_negative_margin", "matryoshka_dims")
+
+
+class M3Trainer(EmbeddingTrainer):
+    """Trains an `M3Model` with `m3_loss` on batches of `GroupCollator`; the passages of the own process are negatives.
+
+    Raises:
+        ValueError: a setting that this loss does not have.
+    """
+
+    def __init__(self, *args, **kwargs):
+        fields = EmbeddingTrainingArguments.__dataclass_fields__
+        given = [name for name in NOT_OF_M3 if getattr(kwargs["args"], name) != fields[name].default]
+        if given or not all(getattr(kwargs.get("train_dataset"), "in_batch", [])):
+            raise ValueError(
+                "bge-m3 is trained with in-batch negatives, without %s" % ", ".join(given or [NO_IN_BATCH])
+            )
+        super().__init__(*args, **kwargs)
+
+    def compute_loss(self, model, inputs, return_outputs=False):
+        texts = [(inputs[name + "_input_ids"], inputs[name + "_attention_mask"]) for name in ("query", "passage")]
+        scores = m3_scores(getattr(model, "_layers", model), *texts)
+        loss = m3_loss(scores, self.args.temperature)
+        return (loss, scores) if return_outputs else loss
 
 
 def cut(vectors, size):
