@@ -22,7 +22,8 @@ def key(project: Project, branch: FeatureBranch, spec: CheckSpec, paddle: str, r
     digest.update(msgspec.json.encode([branch.change.id, branch.base.suite.python_path, spec, environment.cpu_settings()]))
     folders = [branch.change.directory / "checks", reference or branch.change.directory / "reference"]
     # a script may load those of a change that must land first
-    earlier = (branch.change.directory.parent / name.removeprefix(f"{branch.base.suite.short}-") for name in branch.change.file.after)
+    short = branch.base.suite.short
+    earlier = (branch.change.directory.parent / name.removeprefix(f"{short}-") for name in branch.change.file.after)
     folders += [directory / name for directory in earlier for name in ("checks", "reference")]
     if branch.change.file.sweep:  # its rows are checks, too
         for name in filter(None, (branch.change.file.sweep.rows, branch.change.file.sweep.packages)):
