@@ -12,7 +12,16 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
+import contextlib
+import io
+import json
+import os
+import runpy
+import sys
+import threading
 import unittest
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest import mock
 
 from paddlenlp.experimental.agents.language_models import Completion, Request, ScriptedModel
 from paddlenlp.experimental.agents.tree_of_thoughts import Game24
@@ -150,3 +159,35 @@ class TestTreeOfThoughtsAgent(unittest.TestCase):
         ):
             with self.assertRaises(ValueError):
                 TreeOfThoughtsAgent(**options)
+
+
+class Endpoint(BaseHTTPRequestHandler):
+    """A server of the OpenAI protocol that answers with `plans`."""
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        texts = plans(Request(body["messages"][-1]["content"], body["n"]))
+        data = json.dumps({"choices": [{"message": {"content": text}} for text in texts]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args):
+        pass
+
+
+class TestExample(unittest.TestCase):
+    def test_a_question_to_an_endpoint(self):
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        script = os.path.join(root, "examples", "agents", "tree_of_thoughts", "tree_of_thoughts_example.py")
+        address = "http://127.0.0.1:{}/v1".format(server.server_address[1])
+        arguments = ["--backend", "endpoint", "--llm_name", "m", "--api_key", "k", "--base_url", address]
+        printed = io.StringIO()
+        with mock.patch.object(sys, "argv", [script] + arguments), contextlib.redirect_stdout(printed):
+            runpy.run_path(script, run_name="__main__")
+        assert "周末带两个孩子" in printed.getvalue() and "按方案乙办" in printed.getvalue()
