@@ -21,6 +21,7 @@ import torch
 from proving import seeding
 from proving.tree import on_path
 
+SIZES = ("tiny", "small", "base")
 ODD_SIZES = [(97, 61), (150, 226)]
 SAMPLES = {"float32": 1024, "float64": 256}
 
@@ -97,12 +98,13 @@ def main():
     parser = argparse.ArgumentParser()
     for name in ("--solider", "--reference", "--out"):
         parser.add_argument(name, required=True)
+    parser.add_argument("--sizes", nargs="+", default=SIZES, choices=SIZES)
     args = parser.parse_args()
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)
     reference = load_reference(args.solider)
     noise = {"torch": torch.__version__}
-    for name in ("tiny", "small", "base"):
+    for name in args.sizes:
         stem = os.path.join(args.reference, "solider_swin_" + name)
         manifest, golden = seeding.read_manifest(stem + ".manifest.json"), np.load(stem + ".npz")
         sizes = [tuple(entry["shape"][2:]) for entry in manifest["inputs"]]

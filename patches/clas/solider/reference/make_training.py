@@ -12,7 +12,7 @@ import os
 
 import numpy as np
 import torch
-from make_float64 import build, load_reference
+from make_float64 import SIZES, build, load_reference
 
 from proving import seeding
 
@@ -71,11 +71,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("--solider", "--reference", "--out"):
         parser.add_argument(name, required=True)
+    parser.add_argument("--sizes", nargs="+", default=SIZES, choices=SIZES)
     args = parser.parse_args()
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)
     reference = load_reference(args.solider)
-    for name in ("tiny", "small", "base"):
+    for name in args.sizes:
         stem = os.path.join(args.reference, "solider_swin_" + name)
         manifest, golden = seeding.read_manifest(stem + ".manifest.json"), np.load(stem + ".npz")
         stored = {}
