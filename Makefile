@@ -7,7 +7,8 @@ LOCK := ci/locks/harness.txt
 MARK := $(HARNESS)/made-from-$(shell sha256sum $(LOCK) | cut -c1-16)
 ARGS ?=
 export PYTHONPATH := $(CURDIR)/ci
-# compiled once for all processes, and never beside a source
+# compiled once for all processes, and never beside a source; so a shell that forbids bytecode need not be obeyed
+unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(or $(FORKLIFT_CACHE_DIR),$(CURDIR)/.cache)/bytecode
 
 # the clock of FORKLIFT_BUDGET_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 import re
 import tomllib
@@ -102,9 +103,13 @@ def _proof_key(project: Project, change: Change, content: str, spec: CheckSpec, 
     suite = change.suite
     base = suite.pin if kind in ("fork", "newest") else suite.release.sha256 if suite.release else ""
     lock = project.locks / suite.locks.get(paddle, "")
-    packages = hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else ""
-    parts = [kind, base, paddle, packages, content, change.file.commit, change.file.after, spec]
+    parts = [kind, base, paddle, _hash_of(lock), content, change.file.commit, change.file.after, spec]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
+
+
+@functools.cache
+def _hash_of(lock: Path) -> str:
+    return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else ""
 
 
 def content_of(change: Change) -> str:
@@ -124,10 +129,13 @@ def content_of(change: Change) -> str:
 def stale(project: Project, change: Change) -> dict[str, list[str]]:
     """The recorded checks, by leg, that are no proof of what is there now."""
     found: dict[str, list[str]] = {}
+    contents: dict[bool, str] = {}
     for name, leg in recorded(change).items():
         kind, paddle = name.split(", paddle ")
-        own = changes.on_newest(change) if kind == "newest" else change
-        specs, content = {spec.label: spec for spec in own.checks}, content_of(own)
+        newest_series = kind == "newest"
+        own = changes.on_newest(change) if newest_series else change
+        content = contents.get(newest_series) or contents.setdefault(newest_series, content_of(own))
+        specs = {spec.label: spec for spec in own.checks}
         for label, check in leg.checks.items():
             if label not in specs or check.key != _proof_key(project, own, content, specs[label], kind, paddle):
                 found.setdefault(name, []).append(label)
