@@ -8,7 +8,7 @@ from forklift.errors import UsageError
 from forklift.system.paths import Project
 
 # FORKLIFT_CACHE_DIR and FORKLIFT_OUT_DIR may name directories that hold other people's files, too
-_MADE = ("bytecode", "downloads", "envs", "formatted", "locks", "logs", "release", "results", "run", "sweep", "worktrees")
+_MADE = ("bytecode", "downloads", "envs", "formatted", "locks", "logs", "release", "results", "run", "site", "sweep", "worktrees")
 
 
 def run(project: Project) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from forklift.branch import build as branches
 from forklift.errors import ForkliftError
 from forklift.model import Change, FeatureBranch, Outcome, Report
+from forklift.results import page
 from forklift.results import report as reports
 from forklift.system.git import Git
 from forklift.system.paths import Project
@@ -20,7 +21,7 @@ ATTACHMENTS = "attachments"
 
 
 def write(project: Project, branch: FeatureBranch, report: Report) -> Path:
-    """Patches, PR.md with its attachments, report.json, junit.xml, diff.txt, commands.sh."""
+    """Patches, PR.md with its attachments, report.json, junit.xml, diff.txt, commands.sh, and the page for a browser."""
     change = branch.change
     target = project.out / change.id
     project.out.mkdir(parents=True, exist_ok=True)
@@ -40,6 +41,9 @@ def write(project: Project, branch: FeatureBranch, report: Report) -> Path:
         (inside / "PR.md").write_text(body(project, branch, report, pictures, tables))
         (inside / "commands.sh").write_text(commands(project, branch))
         (inside / "commands.sh").chmod(0o755)
+        (inside / "index.html").write_text(page.html(project, change, report, pictures, ATTACHMENTS))
+        if (change.directory / "evidence").is_dir():  # what the page links to
+            shutil.copytree(change.directory / "evidence", inside / "evidence")
         reports.write(inside, [report])
         _replace(inside, target)
     return target
