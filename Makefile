@@ -16,7 +16,7 @@ ifndef FORKLIFT_STARTED
 export FORKLIFT_STARTED := $(shell date +%s)
 endif
 
-.PHONY: help debian test-all test lint list status doctor check-% pr-% build-% edit-% save-% fork-% wheel-% sweep-% format clean
+.PHONY: help debian test-all test lint list status site drive-site doctor check-% pr-% build-% edit-% save-% fork-% wheel-% sweep-% format clean
 
 help: ## what there is to type
 	@grep -hE '^[a-z%_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -52,6 +52,12 @@ $(WITH_DEBIAN:%=pr-%) $(WITH_DEBIAN:%=check-%): debian
 
 wheel-%: $(MARK) ## a wheel of the patched suite
 	@$(FORKLIFT) wheel $* $(ARGS)
+
+site: $(MARK) ## the site in out/site: every document, change and figure, in English and Chinese
+	@$(HARNESS)/bin/python -m pages
+
+drive-site: $(MARK) debian ## open the built site in Chromium: links, search, filter, sort, telephone width, axe
+	@$(HARNESS)/bin/python -m pages --drive
 
 sweep-%: $(MARK) ## all rows of a change with models.toml
 	@$(FORKLIFT) sweep $* $(ARGS)

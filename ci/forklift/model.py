@@ -37,13 +37,14 @@ class Release(Manifest, frozen=True):
 
 
 class Newest(Manifest, frozen=True):
-    """The newest commit of upstream that the changes are held against, its branch where that is another one by now, and the
-    directories that upstream has moved since the pin (old to new, each with its last slash)."""
+    """The newest commit of upstream that the changes are held against, its branch where that is another one by now, the directories
+    that upstream has moved since the pin (old to new, each with its last slash), and the locks that it needs instead."""
 
     commit: str
     date: str
     branch: str = ""
     moved: dict[str, str] = {}
+    locks: dict[str, str] = {}
 
 
 class Formatter(Manifest, frozen=True):
@@ -120,6 +121,7 @@ class Series(Manifest, frozen=True):
     why: str
     title: str = ""
     without: list[str] = []
+    first: list[Commit] = []
     commit: list[Commit] = []
     checks: list[str] = []
     after: list[str] | None = None

@@ -134,10 +134,15 @@ def on_newest(change: Change) -> Change:
         branch=f"{change.file.branch}-newest",
         title=series.title or change.file.title,
         after=change.file.after if series.after is None else series.after,
-        commit=series.commit or _remaining(change.file.commit, overlay, names),
+        commit=[*series.first, *(series.commit or _remaining(change.file.commit, overlay, names))],
     )
     suite = msgspec.structs.replace(
-        change.suite, pin=newest.commit, pin_date=newest.date, branch=newest.branch or change.suite.branch, release=None
+        change.suite,
+        pin=newest.commit,
+        pin_date=newest.date,
+        branch=newest.branch or change.suite.branch,
+        locks={**change.suite.locks, **newest.locks},
+        release=None,
     )
     checks = tuple(spec for spec in change.checks if not series.checks or spec.label in series.checks)
     return Change(file, suite, change.directory, checks, tuple(sorted(overlay)), tuple(sorted(names)), True, change.moved)

@@ -211,6 +211,17 @@ _ZH_CELLS = ((r"(\d+) of (\d+) passed", r"\2 项中 \1 项通过"), (r"(\d+) fai
     (r"(\d+) skipped\((\w+)\)", r"\1 项跳过（\2）"), (r" \((\d+) stale\)", r"（\1 项过期）"), (", ", "，"))  # fmt: skip
 
 
+def translated(text: str, language: str) -> str:
+    """A cell of the table, or a state, in the language of a reader."""
+    if language == "en":
+        return text
+    if text in _ZH:
+        return _ZH[text]
+    for pattern, words in _ZH_CELLS:
+        text = re.sub(pattern, words, text)
+    return text
+
+
 def markdown(project: Project, language: str = "en") -> str:
     """The status table of a README, in its language."""
     lines = [BEGIN, "", f"| {' | '.join(_HEADS[language])} |", "|---" * 8 + "|"]
@@ -220,8 +231,7 @@ def markdown(project: Project, language: str = "en") -> str:
         title, state = row.title, row.state
         if language == "zh":
             title, state = row.title_zh or row.title, _ZH[row.state]
-            for pattern, text in _ZH_CELLS:
-                cells = [re.sub(pattern, text, cell) for cell in cells]
+            cells = [translated(cell, language) for cell in cells]
         lines.append(f"| {' | '.join([f'`{row.id}`', str(row.task), title, state, *cells, row.open_points or '-'])} |")
     return "\n".join([*lines, "", END])
 

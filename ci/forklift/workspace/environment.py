@@ -150,6 +150,7 @@ def variables(project: Project, directory: Path, suite: Suite, base_kind: str, p
         "PYTHONHASHSEED": "0",
         "FORKLIFT_BASE": base_kind,
         "FORKLIFT_PADDLE": paddle,
+        "FORKLIFT_MOVED": os.pathsep.join(f"{old}={new}" for old, new in (suite.newest.moved if suite.newest else {}).items()),
         "FORKLIFT_CACHE": str(project.cache / "downloads"),
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
