@@ -54,10 +54,10 @@ wheel-%: $(MARK) ## a wheel of the patched suite
 	@$(FORKLIFT) wheel $* $(ARGS)
 
 site: $(MARK) ## the site in out/site: every document, change and figure, in English and Chinese
-	@$(HARNESS)/bin/python -m pages
+	@$(HARNESS)/bin/python -m website
 
 drive-site: $(MARK) debian ## open the built site in Chromium: links, search, filter, sort, telephone width, axe
-	@$(HARNESS)/bin/python -m pages --drive
+	@$(HARNESS)/bin/python -m website --drive
 
 sweep-%: $(MARK) ## all rows of a change with models.toml
 	@$(FORKLIFT) sweep $* $(ARGS)

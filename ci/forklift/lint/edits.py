@@ -56,7 +56,7 @@ def whitespace(project: Project, change: Change) -> Iterator[str]:
 
 
 def _text(change: Change, path: str) -> str:
-    return branch.edit_path(change, path).read_text(errors="replace")
+    return branch.patch_of(change, path).decode(errors="replace")
 
 
 def _parsed(change: Change, path: str) -> unidiff.PatchSet:

@@ -103,13 +103,22 @@ def _proof_key(project: Project, change: Change, content: str, spec: CheckSpec, 
     suite = change.suite
     base = suite.pin if kind in ("fork", "newest") else suite.release.sha256 if suite.release else ""
     lock = project.locks / suite.locks.get(paddle, "")
-    parts = [kind, base, paddle, _hash_of(lock), content, change.file.commit, change.file.after, spec]
+    parts = [
+        kind,
+        base,
+        paddle,
+        _hash_of(lock, lock.stat().st_mtime_ns if lock.is_file() else 0),
+        content,
+        change.file.commit,
+        change.file.after,
+        spec,
+    ]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
 
 @functools.cache
-def _hash_of(lock: Path) -> str:
-    return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else ""
+def _hash_of(lock: Path, changed: int) -> str:
+    return hashlib.sha256(lock.read_bytes()).hexdigest() if changed else ""
 
 
 def content_of(change: Change) -> str:

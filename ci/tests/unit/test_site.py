@@ -3,7 +3,7 @@
 import pytest
 from toyproject import put
 
-from pages import check, content, curves, links
+from website import check, content, curves, links
 
 
 @pytest.fixture
@@ -44,7 +44,10 @@ def test_code_is_left_alone(site):
 
 
 def test_broken_links_files_and_anchors_are_found(tmp_path):
-    put(tmp_path / "index.html", '<a href="a.html#x">1</a><a href="a.html#y">2</a><img src="no.png"><a href="https://a.invalid/">3</a>')
+    put(
+        tmp_path / "index.html",
+        '<a href="a.html#x">1</a><a href="a.html#y">2</a><img src="no.png"><a href="https://a.invalid/">3</a>',
+    )
     put(tmp_path / "a.html", '<h1 id="x">A</h1><a href="../out.html">out</a><a href="sub/">sub</a>')
     put(tmp_path / "sub" / "index.html", "<p>sub</p>")
     put(tmp_path.parent / "out.html", "<p>not of the site</p>")

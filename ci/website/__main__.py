@@ -1,4 +1,4 @@
-"""make site: out/site/ in English and Chinese, with every link checked. `python -m pages [--drive]`."""
+"""make site: out/site/ in English and Chinese, with every link checked. `python -m website [--drive]`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from forklift.results.page import Language
 from forklift.system.paths import Project, current_project
-from pages import check, content
+from website import check, content
 
 _NAMES = {"en": ("English", "."), "zh": ("中文", "zh")}
 
@@ -24,7 +24,13 @@ def main() -> int:
     target = project.out / "site"
     python = environment(project)
     if "--drive" in sys.argv:
-        words: list[str | Path] = [python, project.ci / "pages" / "drive.py", target, project.out / "site-pictures", *sys.argv[2:]]
+        words: list[str | Path] = [
+            python,
+            project.ci / "website" / "drive.py",
+            target,
+            project.out / "site-pictures",
+            *sys.argv[2:],
+        ]
         return subprocess.run(words).returncode
     shutil.rmtree(target, ignore_errors=True)
     dead: list[str] = []

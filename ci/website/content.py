@@ -11,8 +11,8 @@ from forklift.branch import changes, suites
 from forklift.model import Change, Outcome
 from forklift.results import page, status
 from forklift.system.paths import Project
-from pages import wheels
-from pages.links import Map
+from website import wheels
+from website.links import Map
 
 LANGUAGES: tuple[page.Language, ...] = ("en", "zh")
 _SAY = {
@@ -142,7 +142,7 @@ class Site:
         self.nav.append({say("changes", self.language): listed})
 
     def _with_curves(self, change: Change, text: str) -> str:
-        from pages import curves
+        from website import curves
 
         drawn = curves.of_sweep(change, self.language)
         return text.replace(f"## {page.say('results', self.language)}", f"{drawn}\n\n## {page.say('results', self.language)}", 1)
