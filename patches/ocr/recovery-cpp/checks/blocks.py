@@ -40,7 +40,7 @@ MATH = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
 
 
 def everything(path):
-    """All text of the document in its order: body with marks of lists and equations, then headers and footers."""
+    """All text of the document in its order: body with marks of lists and equations, then footnotes, headers and footers."""
     found, mark = [], marks(path)
     body = Document(path).element.body
     for node in body.iter(qn("w:p"), qn("w:t"), MATH):
@@ -50,7 +50,7 @@ def everything(path):
             found.append(node.text or "")
     with zipfile.ZipFile(path) as package:
         for name in sorted(package.namelist()):
-            if re.match(r"word/(header|footer)", name):
+            if re.match(r"word/(header|foot)", name):
                 found += [part.text or "" for part in etree.fromstring(package.read(name)).iter(qn("w:t"))]
     return "".join(found)
 

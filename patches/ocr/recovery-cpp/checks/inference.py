@@ -13,6 +13,7 @@ import difflib
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sysconfig
@@ -109,16 +110,53 @@ def build(engine, folder):
     return os.path.join(target, "build", "ppocr")
 
 
-def run(command, models, images, out):
-    """The command of readme.md, section 10; returns its words."""
-    words = [command, "--image_dir=" + images, "--type=structure", "--recovery=true", "--recovery_merge=true", "--output=" + out]
+def variant(command, out, change, without=""):
+    """`ppocr` with another structure_recovery.cpp: its text after `change`, compiled without the definition `without`; the other objects are those of
+    the build."""
+    built = os.path.dirname(command)
+    target = os.path.join("CMakeFiles", "ppocr.dir")
+    os.makedirs(out)
+    source, object_file = os.path.join(out, "structure_recovery.cpp"), os.path.join(out, "structure_recovery.o")
+    with open(os.path.join(SOURCE, "src", "structure_recovery.cpp"), encoding="utf8") as stream, open(source, "w", encoding="utf8") as copy:
+        copy.write(change(stream.read()))
+    with open(os.path.join(built, target, "flags.make")) as stream:
+        flags = dict(re.findall(r"^(CXX_\w+) = (.*)$", stream.read(), re.MULTILINE))
+    words = shlex.split(" ".join(flags[key] for key in ("CXX_DEFINES", "CXX_INCLUDES", "CXX_FLAGS")))
+    words = [word for word in words if word != "-D" + without]
+    subprocess.run(["c++", *words, "-c", source, "-o", object_file], check=True)
+    with open(os.path.join(built, target, "link.txt")) as stream:
+        words = shlex.split(stream.read())
+    made = os.path.join(out, "ppocr")
+    words[words.index(os.path.join(target, "src", "structure_recovery.cpp.o"))] = object_file
+    words[words.index("-o") + 1] = made
+    subprocess.run(words, check=True, cwd=built)
+    return made
+
+
+def refuses(command, images, out):
+    """Does a build without recovery say so for --recovery=true, before it loads a model? There is none to load."""
+    made = variant(command, os.path.join(out, "without"), lambda text: text, without="WITH_RECOVERY")
+    words = [made, "--image_dir=" + images, "--type=structure", "--recovery=true", "--output=" + out]
+    words += ["--%s_model_dir=/nowhere" % part for part in ("det", "rec", "layout", "table")]
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    print(done.stdout, done.stderr)
+    return done.returncode == 1 and "needs a build with -DWITH_RECOVERY=ON" in done.stderr and "predict img" not in done.stdout
+
+
+def words_of(command, models, images, out):
+    """The command of readme.md, section 10."""
+    words = [command, "--image_dir=" + images, "--type=structure", "--recovery=true", "--output=" + out]
     words += ["--%s_model_dir=%s" % (part, folder) for part, folder in sorted(models.items())]
     words += ["--layout=true", "--table=true", "--visualize=false", "--cpu_threads=2"]
     dictionaries = os.path.abspath(os.path.join("ppocr", "utils"))
     words += ["--rec_char_dict_path=" + os.path.join(dictionaries, "ppocr_keys_v1.txt")]
     words += ["--layout_dict_path=" + os.path.join(dictionaries, "dict", "layout_dict", "layout_cdla_dict.txt")]
     words += ["--table_char_dict_path=" + os.path.join(dictionaries, "dict", "table_structure_dict.txt")]
-    subprocess.run(words, check=True)
+    return words
+
+
+def run(command, models, images, out):
+    subprocess.run([*words_of(command, models, images, out), "--recovery_merge=true"], check=True)
 
 
 def likeness(want, got):
@@ -165,12 +203,19 @@ def compare(expected, docx):
     }
 
 
+def options(parser):
+    parser.add_argument("--engine", choices=["onnxruntime", "paddle"], default="paddle")
+    parser.add_argument("--no_gaps", action="store_true", help="blanks of the recogniser alone, for the evidence")
+
+
 def main():
-    args = arguments(lambda parser: parser.add_argument("--engine", choices=["onnxruntime", "paddle"], default="paddle"))
+    args = arguments(options)
     folder = cache("ocr-recovery-cpp")
     os.makedirs(folder, exist_ok=True)
     models = weights(args.engine, folder)
     command = build(args.engine, folder)
+    if args.no_gaps:
+        command = variant(command, os.path.join(args.out, "no_gaps"), lambda text: re.sub(r"(kBlank = )0\.\d+f", r"\g<1>1e9f", text))
     images, out = os.path.join(args.out, "pages"), os.path.join(args.out, "recovered")
     os.makedirs(images)
     expected = draw(images)
@@ -180,6 +225,7 @@ def main():
     once = [sha256(os.path.join(out, "structure_ocr." + kind)) for kind in ("docx", "xlsx")]
     run(command, models, images, out)
     report["same_bytes"] = int(once == [sha256(os.path.join(out, "structure_ocr." + kind)) for kind in ("docx", "xlsx")])
+    report["refuses_without_recovery"] = int(refuses(command, images, args.out))
     print(report)
     write_metrics(args.out, metrics=report)
 

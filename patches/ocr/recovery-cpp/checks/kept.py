@@ -97,6 +97,9 @@ def cases():
     made["list"] = ([[text("list", 120, 300, 1410, ["1. First", "2. Second", "- third"])]], "1.First2.Second-third", 0)
     made["surrogate"] = ([b'{"type":"text","bbox":[1,1,900,40],"res":[{"text":"a \\ud83d b"}]}\n'], "a�b", 0)
     made["byte_order_mark"] = ([b'\xef\xbb\xbf{"type":"text","bbox":[1,1,900,40],"res":[{"text":"ab"}]}\r\n'], "ab", 0)
+    note = text("footnote", 120, 2200, 1410, ["1 See there", "and on."])
+    for name, words in {"footnote": "shown\u00b9 here", "footnote_twice": "one\u00b9 two\u00b9"}.items():
+        made[name] = ([[text("text", 120, 600, 1410, [words]), note]], words + "1Seethereandon.", 0)
     # what cannot be in the document is said
     made["lost_figure"] = ([[region("figure", [100, 100, 500, 500], [])]], "", 1)
     made["lost_equation"] = ([[region("equation", [100, 100, 500, 500], [])]], "", 1)

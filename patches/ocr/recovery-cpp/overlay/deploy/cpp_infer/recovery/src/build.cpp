@@ -12,6 +12,7 @@
 // See the License for the specific language governing permissions and
 // limitations under the License.
 
+#include "footnotes.h"
 #include "geometry.h"
 #include "labels.h"
 #include "utf8.h"
@@ -493,7 +494,13 @@ private:
     table.font_size *= frame_->points_per_pixel;
     if (section->columns == 1)
       table.align = side(region.box, column_);
+    Region rest = region; // what was read and stands in no cell
+    rest.lines = lines_without(region.lines, table_text(region.html));
     section->blocks.push_back(std::move(block));
+    if (!rest.lines.empty()) {
+      warn(region, "text that is in no cell stands below the table");
+      add_text(rest, Kind::Text, section);
+    }
     return true;
   }
 
@@ -595,6 +602,9 @@ private:
       paragraphs.push_back(join_rows(flow));
     else if (kind == Kind::Code)
       paragraphs.push_back(code_of(flow));
+    else if (kind == Kind::Footnote)
+      for (const TextFlow &note : split_notes(flow))
+        paragraphs.push_back(join_rows(note));
     else
       paragraphs = make_paragraphs(flow, kind == Kind::List);
     for (Paragraph &paragraph : paragraphs) {
@@ -753,6 +763,7 @@ Document build_document(const std::vector<Page> &pages,
   for (size_t i = 0; i < clean.size(); ++i)
     builder.add_page(clean[i], sizes[i]);
   set_levels(&document);
+  link_footnotes(&document);
   join_tables(&document);
   return document;
 }

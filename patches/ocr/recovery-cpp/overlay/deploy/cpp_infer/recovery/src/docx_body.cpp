@@ -69,6 +69,8 @@ public:
     relate("settings", "settings.xml");
     if (!numbering_xml(document_).empty())
       relate("numbering", "numbering.xml");
+    if (!document_.notes.empty())
+      add_notes();
     for (size_t s = 0; s < document_.sections.size(); ++s)
       add_section(s);
     if (document_.sections.empty()) {
@@ -95,6 +97,30 @@ private:
     relations_ += "<Relationship Id=\"" + id + "\" Type=\"" + kRelations + "/" +
                   kind + "\" Target=\"" + target + "\"/>";
     return id;
+  }
+
+  void add_notes() {
+    pugi::xml_document xml;
+    pugi::xml_node root = xml.append_child("w:footnotes");
+    root.append_attribute("xmlns:w") = kWord;
+    const auto line = [&](int id, const char *type, const char *tag) {
+      pugi::xml_node note = root.append_child("w:footnote");
+      note.append_attribute("w:type") = type;
+      note.append_attribute("w:id") = id;
+      note.append_child("w:p").append_child("w:r").append_child(tag);
+    };
+    line(-1, "separator", "w:separator");
+    line(0, "continuationSeparator", "w:continuationSeparator");
+    for (size_t i = 0; i < document_.notes.size(); ++i) {
+      pugi::xml_node note = root.append_child("w:footnote");
+      note.append_attribute("w:id") = static_cast<int>(i) + 1;
+      add_paragraph(note, document_.notes[i]);
+    }
+    parts_.push_back(Part{"word/footnotes.xml", to_bytes(to_xml(xml)), true});
+    overrides_ += "<Override PartName=\"/word/footnotes.xml\" ContentType=\""
+                  "application/vnd.openxmlformats-officedocument."
+                  "wordprocessingml.footnotes+xml\"/>";
+    relate("footnotes", "footnotes.xml");
   }
 
   void add_section(size_t s) {
@@ -417,13 +443,17 @@ std::vector<Part> make_parts(const Document &document) {
       Part{"word/styles.xml", to_bytes(styles_xml(document)), true});
   if (!numbering.empty())
     parts.push_back(Part{"word/numbering.xml", to_bytes(numbering), true});
-  parts.push_back(
-      Part{"word/settings.xml",
-           to_bytes(std::string(kProlog) + "<w:settings xmlns:w=\"" + kWord +
-                    "\"><w:compat><w:compatSetting w:name=\"compatibilityMode\""
-                    " w:uri=\"http://schemas.microsoft.com/office/word\" "
-                    "w:val=\"15\"/></w:compat></w:settings>"),
-           true});
+  parts.push_back(Part{
+      "word/settings.xml",
+      to_bytes(std::string(kProlog) + "<w:settings xmlns:w=\"" + kWord + "\">" +
+               (document.notes.empty()
+                    ? ""
+                    : "<w:footnotePr><w:footnote w:id=\"-1\"/>"
+                      "<w:footnote w:id=\"0\"/></w:footnotePr>") +
+               "<w:compat><w:compatSetting w:name=\"compatibilityMode\""
+               " w:uri=\"http://schemas.microsoft.com/office/word\" "
+               "w:val=\"15\"/></w:compat></w:settings>"),
+      true});
   return parts;
 }
 

@@ -79,6 +79,11 @@ void add_run(pugi::xml_node paragraph, const Run &format, Script script,
     properties.append_child("w:rtl");
   if (!properties.first_child())
     run.remove_child(properties);
+  if (format.note > 0) { // its mark follows as text, as on the page
+    pugi::xml_node note = run.append_child("w:footnoteReference");
+    note.append_attribute("w:customMarkFollows") = 1;
+    note.append_attribute("w:id") = format.note;
+  }
   size_t begin = 0;
   while (begin <= text.size()) {
     const size_t end = std::min(text.find('\n', begin), text.size());

@@ -455,6 +455,22 @@ private:
 
 } // namespace
 
+std::vector<TextLine> lines_without(const std::vector<TextLine> &lines,
+                                    const std::string &text) {
+  std::vector<int> bag = bag_of(text);
+  std::vector<TextLine> missing;
+  for (const TextLine &line : lines) {
+    if (!shows(bag, line.text)) {
+      missing.push_back(line);
+      continue;
+    }
+    const std::vector<int> taken = bag_of(line.text);
+    for (int c = 0; c < 256; ++c)
+      bag[c] = std::max(0, bag[c] - taken[c]);
+  }
+  return missing;
+}
+
 void assign_lines(Page *page, std::vector<std::string> *warnings) {
   Assigner(page, warnings).run();
 }

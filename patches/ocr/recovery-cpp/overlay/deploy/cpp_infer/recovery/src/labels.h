@@ -45,6 +45,11 @@ bool is_text(Kind kind);
 // "page 0, figure at [10, 20, 30, 40]"
 std::string place_of(const Page &page, const Region &region);
 
+// Those of the lines whose characters are not in the text; each character of
+// it counts for one line.
+std::vector<TextLine> lines_without(const std::vector<TextLine> &lines,
+                                    const std::string &text);
+
 // Lines that several regions hold stay in one of them; regions whose content
 // another one shows go; what is left of a region on both sides of one inside
 // it becomes two. Types are in lower case.

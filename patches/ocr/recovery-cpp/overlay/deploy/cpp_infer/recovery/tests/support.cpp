@@ -128,6 +128,15 @@ void check_package(const std::map<std::string, std::string> &parts,
     CHECK(drawings.insert(found.node().attribute("id").value()).second);
   for (const auto &found : xml->select_nodes("//@r:embed|//@r:id"))
     CHECK(ids.count(found.attribute().value()) == 1);
+  pugi::xml_document notes;
+  if (parts.count("word/footnotes.xml"))
+    notes.load_string(parts.at("word/footnotes.xml").c_str());
+  for (const auto &found : xml->select_nodes("//w:footnoteReference/@w:id"))
+    CHECK(notes
+              .select_nodes(("//w:footnote[@w:id='" +
+                             std::string(found.attribute().value()) + "']/w:p")
+                                .c_str())
+              .size() == 1);
   for (const auto &found : xml->select_nodes("//w:tc")) // Word repairs others
     CHECK(std::string(found.node().last_child().name()) == "w:p");
   for (const auto &found : xml->select_nodes("//w:tbl"))

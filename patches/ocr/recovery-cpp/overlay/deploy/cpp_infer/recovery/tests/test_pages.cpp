@@ -302,6 +302,109 @@ TEST_CASE("lists are lists, newer labels are headings") {
         std::string::npos);
 }
 
+TEST_CASE("footnotes whose mark stands in the text are footnotes") {
+  const auto made = [](const std::string &text, const std::string &note) {
+    return build_document(
+        {page({block("text", text, Box(50, 100, 950, 120)),
+               block("footnote", note, Box(50, 1300, 950, 1320))})});
+  };
+  struct Pair {
+    const char *text, *note, *mark;
+  };
+  for (const Pair &pair :
+       {Pair{"as shown\xC2\xB9 here.", "1 See there", "\xC2\xB9"},
+        Pair{"as shown$^{12}$ here.", "$^{12}$See there", "12"},
+        Pair{"as shown<sup>3</sup>", "3See there", "3"},
+        Pair{"as shown [2].", "[2] See there", "[2]"},
+        Pair{"\xE6\x96\x87\xE2\x91\xA0\xE3\x80\x82", "\xE2\x91\xA0\xE8\xA7\x81",
+             "\xE2\x91\xA0"},
+        Pair{"as shown* here", "*See there", "*"},
+        Pair{"as shown\xE2\x80\xA0", "\xE2\x80\xA0 See there",
+             "\xE2\x80\xA0"}}) {
+    INFO(std::string(pair.text));
+    const Document d = made(pair.text, pair.note);
+    REQUIRE(d.notes.size() == 1);
+    REQUIRE(outline(d).size() == 1);
+    const auto parts = unzip(docx_bytes(d));
+    pugi::xml_document xml, notes;
+    check_package(parts, &xml);
+    const auto found = xml.select_nodes("//w:r[w:footnoteReference]");
+    REQUIRE(found.size() == 1);
+    CHECK(text_of(found[0].node()) == pair.mark);
+    const pugi::xml_node mark = found[0].node().child("w:footnoteReference");
+    CHECK(mark.attribute("w:id").as_int() == 1);
+    CHECK(mark.attribute("w:customMarkFollows").as_bool());
+    notes.load_string(parts.at("word/footnotes.xml").c_str(),
+                      pugi::parse_default | pugi::parse_ws_pcdata);
+    const std::string all = text_of(notes);
+    CHECK(all.size() > std::string(pair.mark).size());
+    CHECK(text_of(notes.select_node("//w:footnote[@w:id='1']").node()) == all);
+    CHECK(text_of(notes.select_node("//w:footnote[@w:id='1']//w:r").node()) ==
+          (pair.mark[0] == '\xC2' ? "1" : pair.mark));
+    CHECK(parts.at("word/settings.xml").find("w:footnotePr") !=
+          std::string::npos);
+    CHECK(parts.at("[Content_Types].xml").find("footnotes+xml") !=
+          std::string::npos);
+  }
+  // not beyond doubt: they stay where they stand
+  for (const Pair &pair :
+       {Pair{"twice\xC2\xB9 and twice\xC2\xB9", "1 See there", ""},
+        Pair{"10 m\xC2\xB2, x\xC2\xB2, 5\xC2\xB2", "2 See there", ""},
+        Pair{"as shown1 here", "1 See there", ""},
+        Pair{"a*b is a product", "*See there", ""},
+        Pair{"text ***** text", "***See there", ""},
+        Pair{"no mark", "1 See there", ""},
+        Pair{"as shown\xC2\xB9 here", "See there", ""}}) {
+    INFO(std::string(pair.text));
+    const Document d = made(pair.text, pair.note);
+    CHECK(d.notes.empty());
+    CHECK(outline(d) == Texts{pair.text, pair.note});
+    const auto parts = unzip(docx_bytes(d));
+    CHECK(parts.count("word/footnotes.xml") == 0);
+  }
+}
+
+TEST_CASE("several footnotes in one region, several marks in one line") {
+  Region notes = region("footnote", Box(50, 1200, 950, 1320),
+                        {line("1 First note", 50, 1200, 950, 1220),
+                         line("goes on.", 50, 1230, 950, 1250),
+                         line("2 Second note", 50, 1260, 950, 1280),
+                         line("4 Alone", 50, 1290, 950, 1310)});
+  Page one = page(
+      {block("text", "one\xC2\xB2 two\xC2\xB9 end", Box(50, 100, 950, 120)),
+       notes});
+  Page two = page({block("text", "other\xE2\x81\xB4", Box(50, 100, 950, 120))});
+  two.index = 1;
+  const Document d = build_document({one, two});
+  // "one2" has three letters before it, and a note of another page is not meant
+  CHECK(joined(outline(d)) ==
+        "one\xC2\xB2 two\xC2\xB9 end|4 Alone|other\xE2\x81\xB4|");
+  REQUIRE(d.notes.size() == 2);
+  CHECK(plain_text(d.notes[0].runs) == "1 First note goes on.");
+  CHECK(plain_text(d.notes[1].runs) == "2 Second note");
+  pugi::xml_document xml;
+  check_package(unzip(docx_bytes(d)), &xml);
+  const auto found = xml.select_nodes("//w:footnoteReference/@w:id");
+  REQUIRE(found.size() == 2);
+  CHECK(std::string(found[0].attribute().value()) == "2");
+  CHECK(std::string(found[1].attribute().value()) == "1");
+}
+
+TEST_CASE("text that a table does not show stands below it") {
+  Region table =
+      table_region("<tr><td>a1</td><td></td></tr>", Box(50, 100, 950, 200));
+  table.lines = {line("a1", 60, 110, 90, 130), line("a1", 500, 110, 590, 130),
+                 line("lost", 60, 150, 200, 170)};
+  const Document d = build_document({page({table})});
+  CHECK(outline(d)[0] == "<1x2>");
+  std::string rest;
+  for (size_t i = 1; i < outline(d).size(); ++i)
+    rest += outline(d)[i] + " ";
+  CHECK(rest.find("lost") != std::string::npos);
+  CHECK(rest.find("a1") != std::string::npos);
+  CHECK(d.warnings.size() == 1);
+}
+
 TEST_CASE("what is lost is said") {
   Region figure = region("figure", Box(100, 100, 500, 400));
   CHECK(build_document({page({figure})}).losses.size() == 1);

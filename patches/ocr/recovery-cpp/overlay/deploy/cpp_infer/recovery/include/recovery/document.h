@@ -25,10 +25,11 @@ namespace recovery {
 struct Run {
   std::string text; // valid UTF-8, '\n' is a line break
   std::string link; // address it leads to
+  int note; // it is the mark of this footnote of the document, from 1; 0 = none
   bool bold, italic, underline, strike, superscript, subscript, code;
   Run(const std::string &t = "")
-      : text(t), bold(false), italic(false), underline(false), strike(false),
-        superscript(false), subscript(false), code(false) {}
+      : text(t), note(0), bold(false), italic(false), underline(false),
+        strike(false), superscript(false), subscript(false), code(false) {}
 };
 
 enum class ParagraphKind { Body, Heading, Caption, Footnote, Equation };
@@ -134,6 +135,7 @@ struct Document {
   std::vector<PageFrame> pages;
   std::vector<Section> sections;     // those of one page stand together
   std::vector<int> section_page;     // index into pages, one a section
+  std::vector<Paragraph> notes;      // footnotes, with their marks
   std::vector<std::string> warnings; // done in another way than the page shows
   std::vector<std::string> losses;   // content of the page that is not here
   std::string font, east_asian_font; // of the body
