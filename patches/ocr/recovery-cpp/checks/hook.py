@@ -20,10 +20,14 @@ SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "
 def program(out):
     """The compiled hook.cpp."""
     library = os.path.join(os.path.dirname(recover_command()), "libppocr_recovery.a")
-    sources = [os.path.join(CHECKS, "hook.cpp")] + [os.path.join(SOURCE, "src", name + ".cpp") for name in ("structure_recovery", "utility", "args")]
+    sources = [os.path.join(CHECKS, "hook.cpp")] + [
+        os.path.join(SOURCE, "src", name + ".cpp") for name in ("structure_recovery", "utility", "args")
+    ]
     words = ["c++", "-std=c++11", "-w", "-DWITH_RECOVERY", *SANITIZE, "-I" + SOURCE, "-I" + os.path.join(SOURCE, "recovery")]
     words += ["-isystem", "/usr/include/opencv4", *sources, library]
-    words += ["-l" + name for name in ("opencv_imgcodecs", "opencv_imgproc", "opencv_core", "gflags", "xlsxwriter", "zip", "pugixml")]
+    words += [
+        "-l" + name for name in ("opencv_imgcodecs", "opencv_imgproc", "opencv_core", "gflags", "xlsxwriter", "zip", "pugixml")
+    ]
     made = os.path.join(out, "hook")
     subprocess.run([*words, "-o", made], check=True)
     return made

@@ -117,7 +117,9 @@ def variant(command, out, change, without=""):
     target = os.path.join("CMakeFiles", "ppocr.dir")
     os.makedirs(out)
     source, object_file = os.path.join(out, "structure_recovery.cpp"), os.path.join(out, "structure_recovery.o")
-    with open(os.path.join(SOURCE, "src", "structure_recovery.cpp"), encoding="utf8") as stream, open(source, "w", encoding="utf8") as copy:
+    with open(os.path.join(SOURCE, "src", "structure_recovery.cpp"), encoding="utf8") as stream, open(
+        source, "w", encoding="utf8"
+    ) as copy:
         copy.write(change(stream.read()))
     with open(os.path.join(built, target, "flags.make")) as stream:
         flags = dict(re.findall(r"^(CXX_\w+) = (.*)$", stream.read(), re.MULTILINE))
@@ -215,7 +217,9 @@ def main():
     models = weights(args.engine, folder)
     command = build(args.engine, folder)
     if args.no_gaps:
-        command = variant(command, os.path.join(args.out, "no_gaps"), lambda text: re.sub(r"(kBlank = )0\.\d+f", r"\g<1>1e9f", text))
+        command = variant(
+            command, os.path.join(args.out, "no_gaps"), lambda text: re.sub(r"(kBlank = )0\.\d+f", r"\g<1>1e9f", text)
+        )
     images, out = os.path.join(args.out, "pages"), os.path.join(args.out, "recovered")
     os.makedirs(images)
     expected = draw(images)

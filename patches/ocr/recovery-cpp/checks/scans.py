@@ -13,8 +13,8 @@ import sys
 import tempfile
 
 from inference import build, words_of
-from PIL import Image
 from pictures import pages
+from PIL import Image
 from weights import weights
 
 from proving.record import arguments
@@ -74,7 +74,9 @@ def main():
     for image in args.images:
         name = os.path.splitext(os.path.basename(image))[0]
         out = os.path.join(args.out, name)
-        done = subprocess.run(words_of(command, models, image, os.path.join(out, "after")), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            words_of(command, models, image, os.path.join(out, "after")), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         regions = regions_of(done.stdout)
         print(name, "exit code %d," % done.returncode, len(regions), "regions", done.stderr, file=sys.stderr, flush=True)
         wide, high = save(os.path.join(out, "stage", name), image, regions)
