@@ -55,9 +55,13 @@ class TestAdapters(unittest.TestCase):
         model = ScriptedModel(
             [" I should look it up.\nTool: Search\nTool Input: capital of France", " I know it.\nFinal Answer: Paris"]
         )
-        agent = Agent(LanguageModelNode(model, stop_words=["Observation:"]), "zero-shot-react", ToolsManager([tool]))
+        template = PromptTemplate("react", "{tool_names_with_descriptions}\nQuestion: {query}\nThought:{transcript}")
+        agent = Agent(LanguageModelNode(model, stop_words=["Observation:"]), template, ToolsManager([tool]))
         result = agent.run("What is the capital of France?")
         assert result["answers"][0].answer == "Paris"
         assert "Search: useful for questions" in model.calls[0].prompt
         assert "Observation: Paris" in model.calls[1].prompt
         assert model.calls[0].stop == ("Observation:",)
+
+    def test_templates_are_found_by_name(self):
+        assert Agent(LanguageModelNode(ScriptedModel([]))).prompt_template.name == "zero-shot-react"
