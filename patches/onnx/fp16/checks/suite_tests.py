@@ -15,11 +15,11 @@ TESTS = ["test_fp16_convert.py", "test_fp16_scan.py"]
 def main():
     args = arguments()
     folder = assemble(args.out)
-    path = os.pathsep.join([folder, os.environ["PYTHONPATH"]])
-    report = os.path.join(args.out, "tests.xml")
-    files = [os.path.join("tests", name) for name in TESTS]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junit-xml", report, *files]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False)
+    path = os.pathsep.join([os.path.abspath(folder), os.environ["PYTHONPATH"]])
+    report = os.path.join(os.path.abspath(args.out), "tests.xml")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junit-xml", report, *TESTS]
+    # in tests/: -m puts the working directory first, and the work tree's own package has no core
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, cwd="tests", check=False)
     if done.returncode not in (0, 1):
         raise SystemExit("pytest ended with %d" % done.returncode)
     metrics = {"passed": 0, "failed": 0, "skipped": 0}

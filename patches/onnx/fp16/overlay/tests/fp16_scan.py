@@ -527,6 +527,7 @@ CASES = {
 CASES.update({
     "log1p small": (lambda x: paddle.log1p(x.abs() * 1e-3), [ROWS]),
     "logsigmoid tail": (lambda x: F.log_sigmoid(x.abs() * -8 - 4), [ROWS]),
+    "logsigmoid far": (lambda x: F.log_sigmoid(x * 300), [ROWS]),
     "softplus tail": (lambda x: F.softplus(x.abs() * -2 - 4), [ROWS]),
     "softplus large": (lambda x: F.softplus(x * 30), [ROWS]),
     "mish tail": (lambda x: F.mish(x.abs() * -2 - 3), [ROWS]),

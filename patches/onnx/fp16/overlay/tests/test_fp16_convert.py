@@ -26,10 +26,10 @@ from onnx import TensorProto, numpy_helper
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from fp16_base import (  # noqa: E402
-    BF16, FP32, LIMIT, arguments, calibrate, cast_pairs, casts, convert, errors,
-    evaluate, network, opset_of, read_params, read_program, run_nodes,
-    run_onnx, save, saved_names, session, tensor_desc, write_params,
-    write_program)
+    BF16, FP32, LIMIT, arguments, calibrate, cast_pairs, casts, change_dtypes,
+    convert, dtypes, errors, evaluate, network, opset_of, read_params,
+    read_program, run_nodes, run_onnx, save, saved_names, session, tensor_desc,
+    write_params, write_program)
 import paddle  # noqa: E402
 import paddle2onnx  # noqa: E402
 
@@ -463,6 +463,25 @@ class ErrorTest(Fp16Case):
             [([None, 3, 16, 16], "float32")])
         self.assert_refused(path, "'lgamma'")
 
+    def test_types_that_no_onnx_operator_takes(self):
+        path = self.small(
+            tail=lambda x: x * x.astype("int64").astype(x.dtype))
+        program = read_program(path + ".pdmodel")
+        types = dtypes(program)
+        ops = program.blocks[0].ops
+        integer = [
+            name for op in ops for name in arguments(op.outputs)
+            if op.type == "cast" and types[name] == 3
+        ]
+        for op in ops:
+            for entry in op.inputs:
+                if op.type == "elementwise_mul" and entry.parameter == "Y":
+                    entry.arguments[0] = integer[0]
+        for dtype in ("int64", "uint8"):
+            write_program(program, path + ".pdmodel")
+            self.assert_refused(path, "Mul", "tensor(%s)" % dtype)
+            change_dtypes(program, 3, 20)
+
     def test_operator_that_its_mapper_refuses(self):
         path = self.small()
         program = read_program(path + ".pdmodel")
@@ -498,6 +517,14 @@ class ErrorTest(Fp16Case):
         self.assert_refused(path, "bfloat16")
         path = self.save_plain(Inside(), "inside", [([None, 8], "float32")])
         self.assert_refused(path, "'cast'", "bfloat16")
+        # AMP O2: the norm keeps FP32 parameters
+        mixed = paddle.nn.Sequential(
+            paddle.nn.Linear(8, 8),
+            paddle.nn.LayerNorm(8), paddle.nn.Linear(8, 4))
+        for linear in (mixed[0], mixed[2]):
+            linear.to(dtype="bfloat16")
+        path = self.save_plain(mixed, "o2", [([None, 8], "bfloat16")])
+        self.assert_refused(path, "bfloat16")
         # a variable that no operator touches does no harm
         path = self.small()
         program = read_program(path + ".pdmodel")

@@ -260,11 +260,12 @@ def _check(onnx, model, lowered, program):
         try:
             onnx.checker.check_model(lowered, full_check=True)
         except Exception:
-            logging.warning(
-                "The model is not fully valid, in float32 neither: "
-                "%s" % error)
-            onnx.checker.check_model(model)
-            return
+            if " type " not in str(error):  # of a rank alone
+                logging.warning(
+                    "The model is not fully valid, in float32 neither: "
+                    "%s" % error)
+                onnx.checker.check_model(model)
+                return
         kinds = sorted(
             set(op.type for op in program.blocks[0].ops) - {"feed", "fetch"})
         raise ConvertError(

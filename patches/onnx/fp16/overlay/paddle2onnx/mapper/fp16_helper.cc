@@ -18,6 +18,7 @@
 #include <onnx/defs/schema.h>
 
 #include <algorithm>
+#include <cctype>
 #include <limits>
 #include <map>
 #include <set>
@@ -164,18 +165,22 @@ bool HasFP16(const PaddleParser& parser) {
 namespace {
 
 typedef std::map<std::string, int32_t> ElementTypes;
+typedef ONNX_NAMESPACE::OpSchema::FormalParameter FormalParameter;
 
 bool IsFloat(int32_t dtype) {
   return dtype == ONNX_NAMESPACE::TensorProto::FLOAT16 ||
          dtype == ONNX_NAMESPACE::TensorProto::FLOAT;
 }
 
-const char* TypeName(int32_t dtype) {
-  return dtype == ONNX_NAMESPACE::TensorProto::FLOAT16 ? "tensor(float16)"
-                                                       : "tensor(float)";
+// "tensor(float16)"
+std::string TypeName(int32_t dtype) {
+  std::string name = ONNX_NAMESPACE::TensorProto_DataType_Name(
+      static_cast<ONNX_NAMESPACE::TensorProto_DataType>(dtype));
+  std::transform(name.begin(), name.end(), name.begin(), ::tolower);
+  return "tensor(" + name + ")";
 }
 
-// Which FP16 or FP32 an operator's formal parameters are bound to.
+// Which element types an operator's formal parameters are bound to.
 class NodeTypes {
  public:
   NodeTypes(const ONNX_NAMESPACE::NodeProto& node,
@@ -184,18 +189,17 @@ class NodeTypes {
 
   template <typename Names>
   void Read(const Names& names,
-            const std::vector<ONNX_NAMESPACE::OpSchema::FormalParameter>& formal,
+            const std::vector<FormalParameter>& formal,
             const ElementTypes& types) {
     for (int i = 0; i < names.size() && !formal.empty(); ++i) {
       const auto& parameter = formal[std::min<size_t>(i, formal.size() - 1)];
       auto found = types.find(names[i]);
-      if (names[i].empty() || found == types.end() ||
-          !IsFloat(found->second)) {
+      if (names[i].empty() || found == types.end() || found->second == 0) {
         continue;
       }
       std::string name = TypeName(found->second);
       const auto& allowed = parameter.GetTypes();
-      bool fits = allowed.empty();
+      bool fits = allowed.empty() || !IsFloat(found->second);
       for (const auto& type : allowed) {
         fits = fits || *type == name;
       }
@@ -203,8 +207,9 @@ class NodeTypes {
       if (parameter.GetIsHomogeneous()) {
         auto known = bound_.insert({parameter.GetTypeStr(), found->second});
         Assert(known.first->second == found->second,
-               Text() + " has tensors of float16 and float32, which must be "
-                        "of one type: '" + names[i] + "' is " + name + ".");
+               Text() + " has tensors of different types: '" + names[i] +
+                   "' is " + name + " beside " +
+                   TypeName(known.first->second) + ".");
       }
     }
   }

@@ -42,8 +42,8 @@ std::string DescribeTypes(const PaddleParser& parser, int64_t block_id,
 bool HasFP16(const PaddleParser& parser);
 
 // Check a model with FP16 tensors, and that no operator has FP16 where ONNX has
-// none or FP32 beside it. Throws what is wrong. (The full check of ONNX stops at
-// wrong ranks, which some mappers declare in FP32 as well.)
+// none or FP32 beside it. Throws what is wrong. (The full check of ONNX stops
+// at wrong ranks, which some mappers declare in FP32 as well.)
 void CheckFP16Model(const ONNX_NAMESPACE::ModelProto& model);
 
 // Give the FP16 inputs and outputs of a model FP32, with a Cast behind each.
