@@ -975,10 +975,7 @@ def markdown(rows):
             return old or "-"
         return ("valid, " if old["checker"] == "valid" else "not valid, ") + cell(old["runtime"])
 
-    lines = [
-        "| Program | Opset | Outcome | ONNX Runtime | Node by node | Control | Release |",
-        "|-|-|-|-|-|-|-|",
-    ]
+    lines = ["| Program | Opset | Outcome | ONNX Runtime | Node by node | Control | Release |", "|-|-|-|-|-|-|-|"]
     notes = []
     for row in rows:
         if "broken" in row:
