@@ -121,6 +121,7 @@ class Series(Manifest, frozen=True):
     why: str
     title: str = ""
     without: list[str] = []
+    subjects: dict[str, str] = {}
     first: list[Commit] = []
     commit: list[Commit] = []
     checks: list[str] = []

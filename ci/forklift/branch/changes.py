@@ -125,6 +125,8 @@ def on_newest(change: Change) -> Change:
     unsafe += [f"checks names {label!r}, which the change has not" for label in series.checks if label not in known]
     names = {*change.edit_files, *(path.removesuffix(".patch") for path in own["edits"])} - set(series.without)
     overlay = {*change.overlay_files, *own["overlay"]} - set(series.without)
+    given = {commit.subject for commit in change.file.commit}
+    unsafe += [f"subjects names {text!r}, which no commit has" for text in series.subjects if text not in given]
     unsafe += [f"without names {path!r}, which the change has not" for path in _strangers(change, series)]
     if unsafe:
         raise UsageError("a series for the newest commit is refused", [("file", path), ("all", "\n".join(unsafe))], "correct it")
@@ -134,7 +136,7 @@ def on_newest(change: Change) -> Change:
         branch=f"{change.file.branch}-newest",
         title=series.title or change.file.title,
         after=change.file.after if series.after is None else series.after,
-        commit=[*series.first, *(series.commit or _remaining(change.file.commit, overlay, names))],
+        commit=[*series.first, *(series.commit or _remaining(change.file.commit, series.subjects, overlay, names))],
     )
     suite = msgspec.structs.replace(
         change.suite,
@@ -152,14 +154,16 @@ def _strangers(change: Change, series: Series) -> list[str]:
     return [path for path in series.without if path not in (*change.overlay_files, *change.edit_files)]
 
 
-def _remaining(commits: list[Commit], overlay: set[str], edits: set[str]) -> list[Commit]:
-    """The commits without what is not there; one that has nothing left is dropped."""
+def _remaining(commits: list[Commit], subjects: dict[str, str], overlay: set[str], edits: set[str]) -> list[Commit]:
+    """The commits without what is not there, some under another subject; one that has nothing left is dropped."""
     found = []
     for commit in commits:
         globs = [glob for glob in commit.overlay if any(matches(path, glob) for path in overlay)]
         names = [entry for entry in commit.edits if edit_of(entry)[0] in edits]
         if globs or names:
-            found.append(msgspec.structs.replace(commit, overlay=globs, edits=names))
+            found.append(
+                msgspec.structs.replace(commit, subject=subjects.get(commit.subject, commit.subject), overlay=globs, edits=names)
+            )
     return found
 
 

@@ -220,7 +220,11 @@ def test_files_are_left_out_and_others_put_in_their_place(forked):
 
 @pytest.mark.parametrize(
     ("entry", "said"),
-    [('without = ["toylib/none.py"]', "without names 'toylib/none.py'"), ('checks = ["none"]', "checks names 'none'")],
+    [
+        ('subjects = { "No such" = "A" }', "subjects names 'No such'"),
+        ('without = ["toylib/none.py"]', "without names 'toylib/none.py'"),
+        ('checks = ["none"]', "checks names 'none'"),
+    ],
 )
 def test_a_series_that_names_what_is_not_there_is_refused(forked, entry, said):
     directory = forked.change()
