@@ -12,7 +12,7 @@ from forklift.branch import suites
 from forklift.branch.unsafe import problems
 from forklift.checks import AnySpec, loss_consistency
 from forklift.errors import UsageError, nearest
-from forklift.model import Change, ChangeFile, Commit, Series, Suite
+from forklift.model import Change, ChangeFile, CheckSpec, Commit, Series, Suite
 from forklift.system.paths import Project
 
 
@@ -123,8 +123,9 @@ def on_newest(change: Change) -> Change:
     unsafe = list(problems(change.file, change.directory, (), {f"newest/{name}": files for name, files in own.items()}))
     known = {spec.label for spec in change.checks}
     unsafe += [f"checks names {label!r}, which the change has not" for label in series.checks if label not in known]
-    names = {*change.edit_files, *(path.removesuffix(".patch") for path in own["edits"])} - set(series.without)
-    overlay = {*change.overlay_files, *own["overlay"]} - set(series.without)
+    without = set(series.without)  # a file of the change's that upstream has by now may be edited there
+    names = {*change.edit_files} - without | {path.removesuffix(".patch") for path in own["edits"]}
+    overlay = {*change.overlay_files} - without | {*own["overlay"]}
     given = {commit.subject for commit in change.file.commit}
     unsafe += [f"subjects names {text!r}, which no commit has" for text in series.subjects if text not in given]
     unsafe += [f"without names {path!r}, which the change has not" for path in _strangers(change, series)]
@@ -146,12 +147,20 @@ def on_newest(change: Change) -> Change:
         locks={**change.suite.locks, **newest.locks},
         release=None,
     )
-    checks = tuple(spec for spec in change.checks if not series.checks or spec.label in series.checks)
+    gone = without - set(overlay)
+    checks = tuple(_still_there(spec, gone) for spec in change.checks if not series.checks or spec.label in series.checks)
     return Change(file, suite, change.directory, checks, tuple(sorted(overlay)), tuple(sorted(names)), True, change.moved)
 
 
 def _strangers(change: Change, series: Series) -> list[str]:
     return [path for path in series.without if path not in (*change.overlay_files, *change.edit_files)]
+
+
+def _still_there(spec: CheckSpec, gone: set[str]) -> CheckSpec:
+    """The check without test files that this series leaves out."""
+    paths: list[str] = getattr(spec, "paths", [])
+    left = [path for path in paths if path not in gone]
+    return msgspec.structs.replace(spec, paths=left) if left != paths else spec
 
 
 def _remaining(commits: list[Commit], subjects: dict[str, str], overlay: set[str], edits: set[str]) -> list[Commit]:
