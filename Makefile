@@ -53,6 +53,9 @@ $(WITH_DEBIAN:%=pr-%) $(WITH_DEBIAN:%=check-%): debian
 wheel-%: $(MARK) ## a wheel of the patched suite
 	@$(FORKLIFT) wheel $* $(ARGS)
 
+smoke-%: $(MARK) ## the wheel of a suite in a fresh environment, one thing of each change used: make smoke-seg
+	@$(HARNESS)/bin/python -m wheels $*
+
 site: $(MARK) ## the site in out/site: every document, change and figure, in English and Chinese
 	@$(HARNESS)/bin/python -m website
 
