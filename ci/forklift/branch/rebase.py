@@ -54,7 +54,7 @@ def rebase(change: Change, base: BaseTree, onto: str) -> Carried:
     with repository.index(commit) as index:
         for step in change.file.commit:
             branches.add_overlay(index, change, step)
-            for path in [path for path, _ in map(changes.edit_of, step.edits) if path not in tried]:
+            for path in [path for path, _ in map(changes.edit_of, step.edits) if path not in tried and path in change.edit_files]:
                 tried.add(path)
                 if path not in upstream and not _three_way(index, change, path):
                     conflicts.append(path)
