@@ -68,13 +68,17 @@ def build_row(args):
     if "trainer" in row:
         from trainers import TRAINERS  # beside this file
 
-        return TRAINERS[row["trainer"]](row, dtype)
-    if "contrib" in row:
+        task = TRAINERS[row["trainer"]](row, dtype)
+    elif "contrib" in row:
         from contrib import PROJECTS  # beside this file
 
         paddle.set_default_dtype(dtype)
-        return PROJECTS[row["contrib"]](row, dtype, args.out)
-    return build_paddleseg(row, dtype, args.out)
+        task = PROJECTS[row["contrib"]](row, dtype, args.out)
+    else:
+        return build_paddleseg(row, dtype, args.out)
+    if dtype == "float64":
+        training.cast(task.model, dtype)  # some layers do not keep to the default
+    return task
 
 
 def scale_rate(row, config):
