@@ -74,6 +74,7 @@ def main():
     for image in args.images:
         name = os.path.splitext(os.path.basename(image))[0]
         out = os.path.join(args.out, name)
+        os.makedirs(os.path.join(out, "after"))
         done = subprocess.run(
             words_of(command, models, image, os.path.join(out, "after")), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

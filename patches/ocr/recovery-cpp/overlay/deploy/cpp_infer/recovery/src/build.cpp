@@ -181,6 +181,7 @@ PageFrame make_frame(const Page &page, const PageSize &size) {
     body_bottom = std::max(body_bottom, region.box.y2);
   }
   const float aspect = height / width;
+  bool own_shape = false;
   const bool a4 = std::fabs(aspect - kA4Height / kA4Width) < 0.08f;
   if (a4 || (!known && aspect >= 0.8f && aspect <= 1.6f)) {
     // as it is
@@ -188,6 +189,7 @@ PageFrame make_frame(const Page &page, const PageSize &size) {
              (!known && aspect >= 0.5f && aspect < 0.8f)) {
     std::swap(frame.width, frame.height);
   } else { // a page of its own: Word takes 0.1 to 22 inches
+    own_shape = true;
     frame.height = std::max(144.0f, kA4Width * aspect);
     if (frame.height > kMostPoints) {
       frame.height = kMostPoints;
@@ -206,6 +208,21 @@ PageFrame make_frame(const Page &page, const PageSize &size) {
   // the text hangs from the top: room at the bottom keeps a page that comes
   // out a little longer on one sheet
   frame.margin_bottom = std::min(least, margin(height - body_bottom));
+  // a page that is full to its edges: what stands on it becomes smaller, or
+  // the page higher, with room for lines that come out longer
+  const auto shrink = [&](float pixels, float room) {
+    const float points = pixels * frame.points_per_pixel;
+    if (points > 1.03f * room)
+      frame.points_per_pixel *= std::max(0.8f, room / points);
+  };
+  shrink(right - left, frame.width - 2 * frame.margin_x);
+  const float margins = frame.margin_top + frame.margin_bottom;
+  if (own_shape)
+    frame.height = std::min(
+        kMostPoints, std::max(frame.height, 1.12f * (body_bottom - body_top) *
+                                                    frame.points_per_pixel +
+                                                margins));
+  shrink(body_bottom - body_top, frame.height - margins);
   const float edge = std::min(14.0f, least / 2);
   frame.header_edge = std::min(frame.margin_top / 2,
                                std::max(edge, top * frame.points_per_pixel));

@@ -101,8 +101,14 @@ void add_cell(pugi::xml_node row, const Cell &cell, int width,
     properties.append_child("w:vMerge").append_attribute("w:val") = merge;
   properties.append_child("w:vAlign").append_attribute("w:val") = "center";
   pugi::xml_node paragraph = node.append_child("w:p"); // a cell ends with one
-  if (merge && std::string(merge) == "continue")
+  const bool goes_on = merge && std::string(merge) == "continue";
+  if (goes_on || plain_text(cell.runs).empty()) { // no higher than the others
+    pugi::xml_node mark = paragraph.append_child("w:pPr").append_child("w:rPr");
+    const int half_points = static_cast<int>(std::lround(2 * size_of_type));
+    mark.append_child("w:sz").append_attribute("w:val") = half_points;
+    mark.append_child("w:szCs").append_attribute("w:val") = half_points;
     return;
+  }
   const bool bidi = mostly_right_to_left(plain_text(cell.runs));
   if (bidi || cell.align != Align::Left) {
     pugi::xml_node of = paragraph.append_child("w:pPr");

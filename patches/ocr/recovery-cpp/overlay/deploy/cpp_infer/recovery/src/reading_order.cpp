@@ -140,6 +140,16 @@ private:
     }
   }
 
+  // Three or more regions of one line beside each other: labels of pictures.
+  // They are no columns that what stands below them belongs to.
+  bool is_row(const Pieces &slab) const {
+    float least = 1e30f;
+    for (const Region *piece : slab)
+      least = std::min(least, piece->box.height());
+    return around(slab).height() < 1.6f * least &&
+           split(slab, true).size() == slab.size() && slab.size() > 2;
+  }
+
   // What a set of pieces covers of the width, as separate stretches.
   struct Cover {
     std::vector<std::pair<float, float>> stretches;
@@ -174,7 +184,8 @@ private:
     Cover cover = cover_of(run);
     for (; end < slabs.size() && flow_ != PageFlow::VerticalText; ++end) {
       Cover longer = cover_of(slabs[end], cover);
-      if (longer.stretches.size() < 2)
+      if (longer.stretches.size() < 2 ||
+          (longer.stretches.size() < cover.stretches.size() && is_row(run)))
         break;
       cover = std::move(longer);
       run.insert(run.end(), slabs[end].begin(), slabs[end].end());

@@ -97,6 +97,19 @@ TEST_CASE("merged cells") {
   }
 }
 
+TEST_CASE("empty cells are no higher than their row") {
+  const pugi::xml_document xml = package(build_document(
+      {page({table_region("<tr><td>a</td><td></td></tr><tr><td rowspan=2>b</td>"
+                          "<td>c</td></tr><tr><td>d</td></tr>",
+                          Box(0, 0, 900, 60))})}));
+  const std::string size =
+      xml.select_node("//w:tc//w:r//w:sz").node().attribute("w:val").value();
+  const auto marks = xml.select_nodes("//w:tc/w:p/w:pPr/w:rPr/w:sz");
+  REQUIRE(marks.size() == 2); // the empty one, and that under "b"
+  for (const auto &mark : marks)
+    CHECK(mark.node().attribute("w:val").value() == size);
+}
+
 TEST_CASE("an empty document and an empty page open") {
   package(build_document({}));
   package(build_document({page({})}));

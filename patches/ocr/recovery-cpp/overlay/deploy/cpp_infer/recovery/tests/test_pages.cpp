@@ -235,6 +235,38 @@ TEST_CASE("a receipt is one page of its own shape") {
   CHECK(d.pages[0].margin_x < 20);
 }
 
+TEST_CASE("a page that is full to its edges is one page") {
+  // of its own shape: the page becomes higher
+  Document d =
+      build_document({page({lines("text", "a", Box(10, 5, 490, 495), 16),
+                            lines("text", "b", Box(510, 5, 990, 995), 32)},
+                           1000, 1000)});
+  PageFrame frame = d.pages[0];
+  CHECK(frame.points_per_pixel * 980 <= frame.width - 2 * frame.margin_x + 0.1);
+  CHECK(frame.points_per_pixel * 990 <=
+        frame.height - frame.margin_top - frame.margin_bottom);
+  // A4: what stands on it becomes smaller
+  d = build_document({page({lines("text", "a", Box(10, 5, 990, 1410), 46)})});
+  frame = d.pages[0];
+  CHECK(frame.height == doctest::Approx(841.9));
+  CHECK(frame.points_per_pixel * 1405 <=
+        frame.height - frame.margin_top - frame.margin_bottom + 0.1);
+}
+
+TEST_CASE("labels below pictures are a row, not columns of what follows") {
+  const Document d =
+      build_document({page({lines("text", "a", Box(80, 300, 150, 320), 1),
+                            lines("text", "b", Box(280, 300, 360, 320), 1),
+                            lines("text", "c", Box(490, 300, 570, 320), 1),
+                            lines("text", "d", Box(800, 300, 870, 320), 1),
+                            lines("text", "L", Box(70, 400, 480, 490), 3),
+                            lines("text", "R", Box(510, 400, 780, 490), 3)})});
+  CHECK(joined(outline(d)) == "a0|b0|c0|d0|L0 L1 L2|R0 R1 R2|");
+  REQUIRE(d.sections.size() == 2);
+  CHECK(d.sections[0].columns == 4);
+  CHECK(d.sections[1].columns == 2);
+}
+
 TEST_CASE("pages of unknown size are as large as the largest of them") {
   Page one = page({lines("text", "a", Box(100, 100, 1500, 2200), 3)}, 0, 0);
   Page two = page({lines("text", "b", Box(100, 100, 1500, 300), 3)}, 0, 0);
