@@ -117,7 +117,16 @@ def test_a_pull_request_from_nothing_to_bundle_and_again_from_the_cache(proved, 
 
     bundle = proved.out / "toy-linear"
     names = {path.name for path in bundle.iterdir()}
-    assert names == {"0001-Add-linear.patch", "PR.md", "commands.sh", "diff.txt", "junit.xml", "attachments", "report.json"}
+    assert names == {
+        "0001-Add-linear.patch",
+        "PR.md",
+        "commands.sh",
+        "diff.txt",
+        "junit.xml",
+        "attachments",
+        "report.json",
+        "index.html",
+    }
     body = (bundle / "PR.md").read_text()
     assert body.startswith(PR.rstrip())
     for part in (

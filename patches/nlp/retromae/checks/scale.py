@@ -20,7 +20,8 @@ from proving.record import arguments, write_metrics
 
 READER = """
 import os, sys
-sys.path.insert(0, sys.argv[1])
+from proving.tree import on_path
+on_path(sys.argv[1])
 import numpy as np
 from paddlenlp.transformers import BertTokenizer
 from retriever.masking import RetroMAECollator

@@ -6,13 +6,12 @@ core needs the submodules of Paddle2ONNX, which neither the release nor a shallo
 
 import importlib.machinery
 import os
-import sys
 
 from proving.tree import on_path
 
 
 def assemble(out):
-    """Make OUT/package/paddle2onnx of links to the work tree's package and the core, put it first on sys.path; the folder's path."""
+    """Make OUT/package/paddle2onnx of links to the work tree's package and the core, first on the path of imports; the folder's path."""
     core = os.path.abspath(os.environ.get("PADDLE2ONNX_CORE", ""))
     if not os.path.isfile(core):
         raise SystemExit(
@@ -31,5 +30,4 @@ def assemble(out):
     with open(os.path.join(inside, "version.py"), "w") as file:
         file.write('version = "source"\n')
     on_path("tests")
-    sys.path.insert(0, folder)
-    return folder
+    return on_path(folder)
