@@ -90,12 +90,13 @@ def main():
         worker.start()
         servers.append((ours, worker))
     import fp16_scan
+    from fp16_base import lower
 
     counts, rows = collections.Counter(), []
     with tempfile.TemporaryDirectory() as folder:
         for name in sorted(fp16_scan.CASES):
             try:
-                path = fp16_scan.Case(name, folder).path + ".float32"
+                path = lower(fp16_scan.Case(name, folder, run=False).path)
             except Exception as error:
                 counts["not saved"] += 1
                 rows.append({"operator": name, "result": "not saved", "detail": repr(error)[:200]})

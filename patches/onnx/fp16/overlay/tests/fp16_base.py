@@ -379,8 +379,8 @@ def _round_results(program, lowered):
     return lowered
 
 
-def evaluate(path, inputs, rounded=False):
-    """Outputs of the FP16 program `path` in Paddle: float32, or rounded."""
+def lower(path, rounded=False):
+    """Write the FP16 program `path` in float32, or rounded; the new prefix."""
     program = read_program(path + ".pdmodel")
     lowered = change_dtypes(copy_program(program), FP16, FP32)
     if rounded:
@@ -394,6 +394,12 @@ def evaluate(path, inputs, rounded=False):
             if value.dtype == np.float16 else value
             for name, value in values.items()
         }, target + ".pdiparams")
+    return target
+
+
+def evaluate(path, inputs, rounded=False):
+    """Outputs of the FP16 program `path` in Paddle: float32, or rounded."""
+    target = lower(path, rounded)
     if rounded:
         inputs = [
             x.astype(np.float32) if x.dtype == np.float16 else x

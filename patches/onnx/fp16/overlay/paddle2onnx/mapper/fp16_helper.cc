@@ -36,6 +36,7 @@ const std::map<std::string, int32_t>& FP32Inside() {
   static const std::map<std::string, int32_t> operators = {
       // Paddle's kernels compute these in FP32; ONNX writes them as several
       // nodes, each of which would round, overflow or underflow in FP16.
+      // (softplus is one node, defined as ln(exp(x) + 1): exp(12) is inf.)
       {"dist", kAlways},
       {"gelu", kAlways},
       {"group_norm", kAlways},
@@ -48,6 +49,7 @@ const std::map<std::string, int32_t>& FP32Inside() {
       {"norm", kAlways},
       {"p_norm", kAlways},
       {"softmax_with_cross_entropy", kAlways},
+      {"softplus", kAlways},
       {"yolo_box", kAlways},
       // ONNX or ONNX Runtime has no FP16 in these.
       {"atan2", kAlways},
