@@ -7,9 +7,7 @@ from toyproject import put
 
 import wheels.__main__ as smoke
 
-GOOD = (
-    "from toylib.linear import forward\nfrom toylib.registry import ENTRIES\nassert 'linear' in ENTRIES and callable(forward)\n"
-)
+GOOD = "from toylib.linear import forward\nfrom toylib.registry import ENTRIES\nassert 'linear' in ENTRIES and callable(forward)\n"
 
 
 @pytest.fixture
