@@ -8,14 +8,11 @@ import json
 import os
 import re
 import shutil
-import signal
-import socket
-import subprocess
 import time
 
 import pytest
-from playwright.sync_api import sync_playwright
 
+from proving import browser
 from proving.tree import on_path
 from proving.wheels import cache, environment
 
@@ -30,9 +27,6 @@ import minigpt4_eval_testing as tiny  # noqa: E402
 import run_eval  # noqa: E402
 from zeroshot import datasets, human, models  # noqa: E402
 
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-PATIENCE = int(os.environ.get("PATIENCE", 120)) * 1000  # milliseconds; a shared machine is slow
 NAMES = ("sevenbillion", "thirteenbillion")
 
 
@@ -65,89 +59,52 @@ def study(tmp_path_factory):
     return root, images
 
 
-class Server:
-    def __init__(self, study, out):
-        self.study, self.log = study, os.path.join(out, "human_eval.log")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/"
-        self.start()
-
-    def start(self):
-        python = environment(cache("mix-gradio"), REQUIREMENTS)
-        words = [
-            python,
-            os.path.join(EXAMPLES, "human_eval.py"),
-            "serve",
-            self.study[0],
-            "--images",
-            self.study[1],
-            "--port",
-            str(self.port),
-        ]
-        variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        variables["PYTHONPYCACHEPREFIX"] = os.path.join(cache("mix-gradio"), "pycache")
-        variables.pop("PYTHONDONTWRITEBYTECODE", None)
-        with open(self.log, "a") as log:
-            self.process = subprocess.Popen(words, stdout=log, stderr=log, env=variables)
-        end = time.monotonic() + PATIENCE / 1000
-        while time.monotonic() < end:
-            assert self.process.poll() is None, open(self.log).read()[-2000:]
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.1)
-        raise AssertionError("the page did not start: " + open(self.log).read()[-2000:])
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-
 @pytest.fixture(scope="module")
-def server(study, out):
-    server = Server(study, out)
+def server(study, out, tmp_path_factory):
+    """The page in gradio's own environment."""
+    python = environment(cache("mix-gradio"), REQUIREMENTS)
+    words = [python, os.path.join(EXAMPLES, "human_eval.py"), "serve", study[0], "--images", study[1]]
+    hidden = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+    variables = {key: value for key, value in os.environ.items() if key not in hidden}
+    variables["PYTHONPYCACHEPREFIX"] = os.path.join(cache("mix-gradio"), "pycache")
+    temporary = str(tmp_path_factory.mktemp("tmp"))
+    server = browser.Server(words, os.path.join(out, "human_eval.log"), temporary, temporary, variables)
+    server.start()
     yield server
-    server.process.terminate()
-    server.process.wait(timeout=60)
+    server.stop()
 
 
 @pytest.fixture(scope="module")
-def browser():
-    path = shutil.which("chromium")
-    assert path, "chromium is not installed: ci/debian-packages.sh"
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
+def chromium():
+    with browser.launched() as driven:
+        yield driven
 
 
-class Rater:
-    """One browser window of one rater."""
+class Rater(browser.User):
+    """One window of one rater; the page has no tabs, it begins with a name."""
 
-    def __init__(self, browser, server, name, locale="en-US", width=1280):
-        self.context = browser.new_context(locale=locale, viewport={"width": width, "height": 900})
+    def __init__(self, driven, server, name, locale="en-US", width=1280, pictures="page"):
+        self.context = driven.new_context(locale=locale, viewport={"width": width, "height": 900})
         self.page, self.server, self.name, self.elsewhere = self.context.new_page(), server, name, []
-        self.page.set_default_timeout(PATIENCE)
-        self.page.on("request", lambda request: self._note(request.url))
+        self._pictures, self._taken = pictures, 0
+        self.page.set_default_timeout(browser.PATIENCE)
+        self.page.on("request", lambda request: self._note(request.url, self.server.url))
         self.open()
-
-    def _note(self, url):
-        if not url.startswith((self.server.url, "data:", "blob:")):
-            self.elsewhere.append(url)
 
     def open(self):
         self.page.goto(self.server.url)
-        self.page.locator("#rater-name input, #rater-name textarea").first.fill(self.name)
-        self.page.locator("#start").click()
+        self.give(self.name)
         self.until(r"\d+ (of|/) \d+")
+
+    def give(self, name):
+        self.page.locator("#rater-name input, #rater-name textarea").first.fill(name)
+        self.page.locator("#start").click()
 
     def progress(self):
         return self.page.locator("#progress").inner_text()
 
     def until(self, pattern):
-        end = time.monotonic() + PATIENCE / 1000
+        end = time.monotonic() + browser.PATIENCE / 1000
         while time.monotonic() < end:
             if re.search(pattern, self.progress()):
                 return
@@ -168,10 +125,11 @@ class Rater:
         self.until(rf"\b{done} (of|/)")
 
 
-def test_two_raters_at_once(browser, server, study, out):
+def test_two_raters_at_once(chromium, server, study, out):
     root, _ = study
     number = len(human.Study(root).pairs)
-    ann, bob = Rater(browser, server, "Ann"), Rater(browser, server, "鲍勃", locale="zh-CN", width=390)
+    ann = Rater(chromium, server, "Ann", pictures=os.path.join(out, "ann"))
+    bob = Rater(chromium, server, "鲍勃", locale="zh-CN", width=390, pictures=os.path.join(out, "bob"))
     ann.page.locator("#picture img").first.wait_for(state="visible")
     assert "已完成" in bob.progress() and "done" in ann.progress()
     # a phone's width: nothing stands out to the right
@@ -181,8 +139,8 @@ def test_two_raters_at_once(browser, server, study, out):
         assert name not in ann.page.evaluate("JSON.stringify(window.gradio_config || {})")
     assert ann.page.locator("#acted").count() == 0  # markup of an answer is text
     # turn by turn: Ann by keys prefers what is right, Bob by buttons does but for one tie
-    ann.page.screenshot(path=os.path.join(out, "ann.png"), full_page=True)
-    bob.page.screenshot(path=os.path.join(out, "bob_phone.png"), full_page=True)
+    ann.picture()
+    bob.picture("phone")
     seen = []
     for done in range(1, number + 1):
         seen.append((ann.right_side(), bob.right_side()))
@@ -203,9 +161,9 @@ def test_two_raters_at_once(browser, server, study, out):
         rater.context.close()
 
 
-def test_keys_in_a_text_field_and_taking_back(browser, server, study):
+def test_keys_in_a_text_field_and_taking_back(chromium, server, study):
     root, _ = study
-    rater = Rater(browser, server, "Carol")
+    rater = Rater(chromium, server, "Carol")
     field = rater.page.locator("#comment textarea, #comment input").first
     field.click()
     rater.page.keyboard.type("1 2 0 u")
@@ -219,10 +177,10 @@ def test_keys_in_a_text_field_and_taking_back(browser, server, study):
     rater.context.close()
 
 
-def test_late_key_and_second_window(browser, server, study):
+def test_late_key_and_second_window(chromium, server, study):
     """Two windows of one rater show the same pair: the second vote on it is not taken, and its window goes on."""
     root, _ = study
-    first, second = Rater(browser, server, "Dan"), Rater(browser, server, "Dan")
+    first, second = Rater(chromium, server, "Dan"), Rater(chromium, server, "Dan")
     assert first.sides() == second.sides()
     first.press("1", 1)
     second.page.locator("#vote-right").click()
@@ -241,11 +199,11 @@ def test_late_key_and_second_window(browser, server, study):
         rater.context.close()
 
 
-def test_killed_page_goes_on(browser, server, study):
+def test_killed_page_goes_on(chromium, server, study):
     root, _ = study
-    rater = Rater(browser, server, "Eve")
+    rater = Rater(chromium, server, "Eve")
     rater.press("1", 1)
-    server.kill()
+    server.crash()
     server.start()
     rater.open()
     rater.until(r"\b1 of")
@@ -254,15 +212,12 @@ def test_killed_page_goes_on(browser, server, study):
     rater.context.close()
 
 
-def test_bad_name(browser, server):
-    context = browser.new_context(locale="en-US")
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    page.goto(server.url)
-    page.locator("#rater-name input, #rater-name textarea").first.fill("../../x")
-    page.locator("#start").click()
-    page.get_by_text("A name is 1 to 40 letters").first.wait_for(state="visible")
-    context.close()
+def test_bad_name(chromium, server):
+    rater = Rater(chromium, server, "Frank")
+    rater.page.reload()
+    rater.give("../../x")
+    rater.page.get_by_text("A name is 1 to 40 letters").first.wait_for(state="visible")
+    rater.context.close()
 
 
 def test_report(study, out, capsys):

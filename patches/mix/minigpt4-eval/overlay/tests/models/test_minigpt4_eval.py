@@ -16,6 +16,7 @@
 
 import contextlib
 import csv
+import importlib.util
 import io
 import json
 import os
@@ -24,6 +25,7 @@ import signal
 import sys
 import tempfile
 import unittest
+from unittest import mock
 
 import numpy as np
 
@@ -185,6 +187,17 @@ class SetsTest(FolderTest):
             self.read("gqa", self.path("nothing.json"))
         with self.assertRaisesRegex(datasets.DataError, "two files"):
             self.read("vqa", self.sets["vqa"][0][0])
+        (questions, notes), images = self.sets["vqa"]
+        with open(questions, encoding="utf-8") as stream:
+            data = json.load(stream)
+        data["questions"][0]["image_id"] = "a.jpg"
+        with self.assertRaisesRegex(datasets.DataError, "image_id 'a.jpg' of question 0 is no number; next"):
+            datasets.read_set("vqa", [write(questions, data), notes], images)
+        box = {"img_id": "a", "sents": ["it"], "bbox": [1, 2, "3", 4], "height": 9, "width": 9}
+        with self.assertRaisesRegex(datasets.DataError, "box or size of a is not four numbers"):
+            self.read("refcoco", write(self.path("boxes.json"), [box]))
+        with self.assertRaisesRegex(datasets.DataError, "is no list of phrases"):
+            self.read("refcoco", write(self.path("boxes.json"), {}))
 
     def test_another_split(self):
         (questions, notes), images = self.sets["vqa"]
@@ -393,6 +406,16 @@ class StoreTest(FolderTest):
         with self.assertRaisesRegex(store.StoreError, "another run .seed was 0, now 1.*next"):
             held.manifest({"seed": 1, "versions": {"numpy": "1"}})
 
+    def test_manifest_of_another_scoring(self):
+        """Stored answers may be scored by another parser; the manifest says by which one they were."""
+        held = store.Store(self.path("out"))
+        for parser in ("raw@1", "short@1"):
+            held.manifest({"seed": 0, "scoring": {"vqa": {"parsers": [parser]}}})
+            self.assertEqual(store.read_manifest(held.root)["scoring"]["vqa"]["parsers"], [parser])
+        with self.assertRaisesRegex(store.StoreError, "another run"):
+            held.manifest({"seed": 1, "scoring": {"vqa": {"parsers": ["raw@1"]}}})
+        self.assertEqual(store.read_manifest(held.root)["scoring"]["vqa"]["parsers"], ["short@1"])
+
 
 class RunTest(FolderTest):
     def answers(self, task, control="oracle", seed=0, wrong=0):
@@ -459,8 +482,28 @@ class RunTest(FolderTest):
         self.assertRegex(errors, "stopped: 1 figures.*results.jsonl; next")
         self.assertTrue(self.results("out")["tasks"]["vqa"]["-"])  # nothing is lost
         self.assertEqual(self.run_eval(["vqa"], "out", outside="report", **words)[0], 0)
-        code, errors = self.run_eval(["vqa"], "out", parser="number", **words)
-        self.assertTrue(code == 3 and "no answer in any row" in errors)
+        code, errors = self.run_eval(["vqa"], "out", parser="yes_no", **words)
+        self.assertTrue(code == 3 and "no answer in any row" in errors, errors)
+
+    def test_parser_that_does_not_fit_the_set(self):
+        """Nobody's answer here is in quotes: that says nothing of a model, and does not stop a run with another parser."""
+        words = dict(answers=self.answers("vqa"))
+        code, errors = self.run_eval(["vqa"], "out", parser="quoted,short", **words)
+        self.assertEqual(code, 0, errors)
+        made = self.results("out")["tasks"]["vqa"]["-"]
+        self.assertIn("annotators' own answers", made["quoted@1"]["verdict"])
+        self.assertEqual(made["short@1"]["verdict"], "inside")
+        code, errors = self.run_eval(["vqa"], "out", parser="quoted", **words)
+        self.assertTrue(code == 3 and "annotators' own answers" in errors, errors)
+
+    def test_packages_are_looked_for_first(self):
+        find = importlib.util.find_spec
+        with mock.patch.object(
+            importlib.util, "find_spec", lambda name, *rest: None if name == "pycocoevalcap" else find(name, *rest)
+        ):
+            code, errors = self.run_eval(["caption"], "out", answers=self.answers("caption"))
+            self.assertTrue(code == 1 and "next: pip install pycocoevalcap" in errors, errors)
+            self.assertEqual(self.run_eval(["gqa"], "out", answers=self.answers("gqa"))[0], 0)
 
     def test_better_than_the_oracle(self):
         files, images = self.sets["gqa"]
@@ -486,6 +529,7 @@ class RunTest(FolderTest):
         self.assertIn("answers", text.getvalue())
         with open(self.path("c.json"), encoding="utf-8") as stream:
             (test,) = json.load(stream)["tests"]
+        self.assertRegex(text.getvalue(), r"\| vqa \| - \| by_question@1 \| 50.00 \| \[")
         self.assertAlmostEqual(test["difference"], 50.0)
         self.assertTrue(test["low"] > 0 and test["rows"] == 18 and test["clusters"] == 6)
         self.run_eval(["vqa"], "short", answers=self.answers("vqa"), limit=9, outside="report")
@@ -550,6 +594,9 @@ class HumanTest(FolderTest):
         super().setUp()
         words = ["make", self.path("study"), "--task", "gqa", "--runs", *self.runs]
         self.assertEqual(said(human_eval.main, words)[0], 0)
+        self.broken = self.path("broken")
+        os.makedirs(self.broken)
+        write(os.path.join(self.broken, "results.jsonl"), "{\n")
         self.study = human.Study(self.path("study"))
 
     def test_order_is_the_raters_own_and_survives(self):
@@ -588,6 +635,22 @@ class HumanTest(FolderTest):
         self.assertTrue(self.study.vote("Ann", other["key"], "right"))
         self.assertEqual(list(self.study.votes("Ann")), [pair["key"], other["key"]])
 
+    def test_foreign_votes(self):
+        pair, _, _ = self.study.next("Ann")
+        self.study.vote("Ann", pair["key"], "left")
+        file = self.study._file("Ann")
+        with open(file, encoding="utf-8") as stream:
+            good = stream.read()
+        for line, message in (
+            ("nonsense", "line 2 is no vote; next"),
+            ('{"rater": "Ann", "key": "9|a|b", "choice": "tie"}', "'9.a.b', which is no pair of this study; next"),
+        ):
+            write(file, good + line + "\n")
+            with self.assertRaisesRegex(store.StoreError, message):
+                self.study.all_votes()
+            code, errors = said(human_eval.main, ["report", self.path("study")])
+            self.assertTrue(code == 1 and "next" in errors, errors)
+
     def test_report(self):
         for rater in ("Ann", "Bob"):
             while True:
@@ -624,6 +687,10 @@ class HumanTest(FolderTest):
             (
                 ["make", self.path("new"), "--task", "gqa", "--runs", self.runs[0], "x=" + self.path("no")],
                 "no results.jsonl",
+            ),
+            (
+                ["make", self.path("new"), "--task", "gqa", "--runs", self.runs[0], "x=" + self.broken],
+                "line 1 is no row",
             ),
             (["report", self.path("nothing")], "holds no study.json"),
             (["serve", self.path("study"), "--images", self.path("no")], "picture of id"),

@@ -27,6 +27,7 @@ controls (the results are written all the same).
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import sys
@@ -129,10 +130,19 @@ def tasks_of(args):
     return tasks, given["answers"]
 
 
+def check_packages(tasks):
+    """Raises ValueError where a package is missing that is needed at the end, after hours."""
+    needed = ["matplotlib"] + ["pycocoevalcap"] * any(task.name == "caption" for task in tasks)
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(f"{', '.join(missing)}: not installed; next: pip install {' '.join(missing)}")
+
+
 def run(args):
     """One run. Returns the exit status."""
     started = time.time()
     tasks, answers = tasks_of(args)
+    check_packages(tasks)
     rank, ranks = int(os.environ.get("PADDLE_TRAINER_ID", 0)), int(os.environ.get("PADDLE_TRAINERS_NUM", 1))
     blind = not args.skip_blind and not answers
     options = {"max_new_tokens": args.max_new_tokens}

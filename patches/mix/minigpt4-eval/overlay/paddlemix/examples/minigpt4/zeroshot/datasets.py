@@ -121,7 +121,11 @@ def vqa(files, images, split):
             raise DataError(
                 f"{files[1]}: has no answers to question {name} of {files[0]}; next: take both of one split"
             )
-        note, picture = notes.pop(name), _field(files[0], row, "image_id", name)
+        note, picture = notes.pop(name), _field(files[0], row, "image_id", name, (int, str))
+        if not str(picture).isdigit():
+            raise DataError(
+                f"{files[0]}: image_id {picture!r} of question {name} is no number; next: download the file again"
+            )
         answers = [_field(files[1], one, "answer", name, str) for one in _field(files[1], note, "answers", name, list)]
         if not answers:
             raise DataError(f"{files[1]}: question {name} has no answer; next: download the file again")
@@ -189,11 +193,14 @@ def refcoco(files, images, split):
     {"question": phrase, "box": xywh in pixels, "size": (width, height)}.
     """
     path, rows = files[0], []
-    for number, row in enumerate(_json(path)):
+    data = _json(path)
+    if not isinstance(data, list):
+        raise DataError(f"{path}: is no list of phrases; next: give MiniGPT-v2's refcoco_testA.json or the like")
+    for number, row in enumerate(data):
         name = _field(path, row, "img_id", number)
         box, texts = _field(path, row, "bbox", name, list), _field(path, row, "sents", name, (str, list))
         size = (_field(path, row, "width", name), _field(path, row, "height", name))
-        if len(box) != 4 or min(size) <= 0:
+        if len(box) != 4 or not all(isinstance(one, (int, float)) for one in (*box, *size)) or min(size) <= 0:
             raise DataError(
                 f"{path}: box or size of {name} is not four numbers in a picture; next: download the file again"
             )

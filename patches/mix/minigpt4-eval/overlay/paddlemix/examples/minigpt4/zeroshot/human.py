@@ -44,16 +44,20 @@ def read_run(root, task, prompt=None, parser=None):
     if not os.path.exists(path):
         raise StoreError(f"{root}: holds no results.jsonl; next: let run_eval.py end in it")
     with open(path, encoding="utf-8") as stream:
-        for line in stream:
-            row = json.loads(line)
-            if row["task"] != task or "text" not in row:
+        for number, line in enumerate(stream, 1):
+            try:
+                row = json.loads(line)
+                key, picture = row["id"], row["image"]
+            except (ValueError, KeyError, TypeError):
+                raise StoreError(f"{path}: line {number} is no row; next: run run_eval.py again with --only_score")
+            if row.get("task") != task or "text" not in row:
                 continue
             prompt, parser = prompt or row["prompt"], parser or row["parser"]
             if prompt in (row["prompt"], row["prompt"].split("@")[0]) and parser in (
                 row["parser"],
                 row["parser"].split("@")[0],
             ):
-                made[row["id"]] = (row["image"], row.get("question", ""), row["text"])
+                made[key] = (picture, row.get("question", ""), row["text"])
     if not made:
         raise StoreError(
             f"{root}: has no texts of task {task}, prompt {prompt}, parser {parser}; next: look at its report.md"
@@ -150,11 +154,19 @@ class Study:
                 lines = stream.read().split("\n")
         except FileNotFoundError:
             return made
-        for line in lines[:-1]:  # a last line without its end was not finished
-            vote = json.loads(line)
-            made.pop(vote["key"], None)
-            if vote["choice"] is not None:
-                made[vote["key"]] = vote
+        for number, line in enumerate(lines[:-1], 1):  # a last line without its end was not finished
+            try:
+                vote = json.loads(line)
+                key, choice = vote["key"], vote["choice"]
+            except (ValueError, KeyError, TypeError):
+                raise StoreError(f"{self._file(rater)}: line {number} is no vote; next: take the line out")
+            if key not in self.place:
+                raise StoreError(
+                    f"{self._file(rater)}: line {number} is a vote on {key!r}, which is no pair of this study; next: take the file out"
+                )
+            made.pop(key, None)
+            if choice is not None:
+                made[key] = vote
         return made
 
     def next(self, rater):
@@ -226,9 +238,13 @@ class Study:
             if name.endswith(".jsonl"):
                 with open(os.path.join(self.root, "votes", name), encoding="utf-8", errors="replace") as stream:
                     first = stream.readline()
-                if first.endswith("\n"):
+                if not first.endswith("\n"):
+                    continue
+                try:
                     rater = json.loads(first)["rater"]
-                    made[rater] = self.votes(rater)
+                except (ValueError, KeyError, TypeError):
+                    raise StoreError(f"{self.root}/votes/{name}: line 1 is no vote; next: take the line out")
+                made[rater] = self.votes(rater)
         return made
 
     def table(self):

@@ -22,7 +22,10 @@ import os
 from .statistics import paired_test
 from .store import StoreError, read_manifest, write_whole
 
-__all__ = ["write_report", "compare"]
+__all__ = ["UNFIT", "write_report", "compare"]
+
+# verdict on a parser that looks for what the set does not ask for (quotes in VQA, say)
+UNFIT = "says nothing: the parser finds no answer in the annotators' own answers either"
 
 SYSTEMS = ("model", "blind", "random", "constant", "oracle")
 
@@ -61,7 +64,7 @@ def write_report(root, results, main):
                     else "-"
                 )
                 unparsed = f"{entry['systems']['model']['unparsed']:.1f} %"
-                sign = "" if entry["verdict"] == "inside" else "outside: " + entry["verdict"]
+                sign = {"inside": "", UNFIT: UNFIT}.get(entry["verdict"], "outside: " + entry["verdict"])
                 made.append(f"| {prompt} | {parser} | " + " | ".join(cells) + f" | {test} | {unparsed} | {sign} |")
         made.append("\nAll figures of the model:\n")
         names = list(next(iter(next(iter(prompts.values())).values()))["systems"]["model"]["figures"])

@@ -25,9 +25,9 @@ import numpy as np
 from tqdm import tqdm
 
 from . import datasets, models, prompts, scoring
-from .report import write_report
+from .report import UNFIT, write_report
 from .statistics import bootstrap, paired_test
-from .store import job_name, sha256_files, write_whole
+from .store import SCORING, job_name, sha256_files, write_whole
 
 __all__ = ["Task", "manifest", "ask", "evaluate"]
 
@@ -86,8 +86,9 @@ class Task:
 
 
 def manifest(tasks, model, options, seed):
-    """What a run's answers depend on. model: directory or None. options: of the model."""
+    """What a run's answers depend on, and how they are scored. model: directory or None. options: of the model."""
     made = {"protocol": PROTOCOL, "seed": seed, "frame": prompts.FRAME, "blind frame": models.BLIND_FRAME, "tasks": {}}
+    made[SCORING] = {task.name: {"prompts": task.prompts, "parsers": task.parsers} for task in tasks}
     for task in tasks:
         made["tasks"][task.name] = {
             "annotations": [os.path.basename(file) for file in task.files],
@@ -218,9 +219,11 @@ def paired_values(task, scored):
 
 
 def verdict(task, systems, seed):
-    """ "inside", or why the model's figure stands outside of its controls."""
+    """ "inside", `UNFIT`, or why the model's figure stands outside of its controls."""
     model = systems["model"]
     main = scoring.MAIN[task]
+    if systems["oracle"].unparsed == 100:
+        return UNFIT
     for name in ("random", "constant"):
         if systems["oracle"].figures[main] < systems[name].figures[main]:
             return (
@@ -271,7 +274,7 @@ def evaluate(tasks, store, blind, seed, rounds, answers, manifest_made, meteor=T
         entries = _collect(task, store, blind, answers.get(task.name))
         captions = scoring.Captions(task.rows) if task.name == "caption" else None
         options = {"seed": seed, "rounds": rounds}
-        results[task.name], shared = {}, {}
+        results[task.name], shared, unfit = {}, {}, []
         for prompt in task.prompts:
             results[task.name][prompt] = {}
             for parser in task.parsers:
@@ -304,7 +307,7 @@ def evaluate(tasks, store, blind, seed, rounds, answers, manifest_made, meteor=T
                         shared[system, parser] = scored
                 why = verdict(task.name, systems, seed)
                 if why != "inside":
-                    outside.append((task.name, prompt, parser, why))
+                    (unfit if why == UNFIT else outside).append((task.name, prompt, parser, why))
                 entry = {"verdict": why, "systems": {}}
                 for system, scored in systems.items():
                     entry["systems"][system] = {
@@ -317,6 +320,8 @@ def evaluate(tasks, store, blind, seed, rounds, answers, manifest_made, meteor=T
                     entry["model against blind"] = paired_test(*values, systems["model"].groups, seed=seed)
                 results[task.name][prompt][parser] = entry
                 lines += _rows(task, prompt, parser, systems, entries)
+        if len(unfit) == len(task.prompts) * len(task.parsers):  # beside one that fits, they only say so in the table
+            outside += unfit
     whole = {"manifest": manifest_made, "notes": notes, "rounds": rounds, "tasks": results}
     write_whole(os.path.join(store.root, "results.jsonl"), "".join(lines))
     write_report(store.root, whole, scoring.MAIN)
