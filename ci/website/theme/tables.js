@@ -71,5 +71,7 @@
     if (table.tBodies[0].rows.length > 2) sortable(table);
     if (table.tBodies[0].rows.length > 9) filterable(table, outer);
   });
+  // the theme's search is a dialog without a name
+  document.querySelectorAll("[role=dialog]:not([aria-label])").forEach((box) => { box.setAttribute("aria-label", chinese ? "搜索" : "Search"); });
   document.querySelectorAll(".md-typeset pre > code").forEach((code) => { code.tabIndex = 0; });
 })();
