@@ -52,7 +52,7 @@ def write_passages(path, count):
 
 
 def main():
-    args = arguments(lambda parser: parser.add_argument("--passages", type=int, default=200000))
+    args = arguments(lambda parser: parser.add_argument("--passages", type=int, default=50000))
     port.use_overlay()
     from paddlenlp.transformers import BertTokenizer
     from retriever.tokens import TokenFile
