@@ -79,7 +79,9 @@ class Case(case.Case):
         with paddle.no_grad():
             embeds = self.model.image_embeds(paddle.to_tensor(golden["retrieval_pixel_values"]))
             image, text = self.model.image_features(embeds).numpy(), self.model.text_features(*texts).numpy()
-            itm = np.stack([self.model.match(one.expand([len(owners), -1, -1]), *texts).numpy()[:, 1] for one in embeds.split(len(counts))])
+            itm = np.stack(
+                [self.model.match(one.expand([len(owners), -1, -1]), *texts).numpy()[:, 1] for one in embeds.split(len(counts))]
+            )
         blocks = list(retrieval_metrics.similarity_blocks(image, text, size=4))
         self.compare("retrieval", "retrieval_sims", np.concatenate([block for _, block in blocks]))
         self.compare("retrieval", "retrieval_itm_match_logit", itm)

@@ -64,7 +64,14 @@ def main():
     Blip2ForImageTextRetrieval(retrieval_config(vision, qformer, num_query_tokens=4, embed_dim=32)).save_pretrained(start)
     write_vocabulary(start)
     out = os.path.join(work, "tuned")
-    words = ["--model_name_or_path", start, "--annotations", os.path.join(work, "dataset_coco.json"), "--images", os.path.join(work, "coco")]
+    words = [
+        "--model_name_or_path",
+        start,
+        "--annotations",
+        os.path.join(work, "dataset_coco.json"),
+        "--images",
+        os.path.join(work, "coco"),
+    ]
     words += ["--output_dir", out, "--device", "cpu", "--max_length", "14", "--epochs", "2", "--max_steps", str(args.steps)]
     words += ["--per_device_train_batch_size", str(args.size), "--learning_rate", args.rate, "--warmup_steps", "50"]
     words += ["--weight_decay", "0.05", "--lr_scheduler_type", "cosine", "--logging_steps", "10", "--save_steps", str(args.every)]

@@ -39,7 +39,11 @@ def task(args):
     model.train()
     optimizer = paddle.optimizer.AdamW(1e-4, parameters=model.parameters(), weight_decay=0.05)
     return Task(
-        model=model, loss=lambda outputs, _: outputs, optimizer=optimizer, batches=lambda step: batch(one, step), inputs=lambda tensors: tensors
+        model=model,
+        loss=lambda outputs, _: outputs,
+        optimizer=optimizer,
+        batches=lambda step: batch(one, step),
+        inputs=lambda tensors: tensors,
     )
 
 

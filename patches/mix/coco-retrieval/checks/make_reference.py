@@ -84,7 +84,8 @@ def main():
         if double:
             scale = max(np.abs(value).max() for value in gradients.values())
             precision["grad"] = max(
-                float(np.abs(first[name] - value).max() / max(np.abs(value).max(), 1e-3 * scale)) for name, value in gradients.items()
+                float(np.abs(first[name] - value).max() / max(np.abs(value).max(), 1e-3 * scale))
+                for name, value in gradients.items()
             )
         first = gradients
         with torch.no_grad():

@@ -29,7 +29,7 @@ def sorted_ranks(sims, itm, owners, k):
     """Ranks by a matrix of all scores and a sort of each row; None without ranking again. What is not among the best has no rank (-1)."""
     made = []
     own = owners[None] == np.arange(len(sims))[:, None]
-    for scores, logits, own in ((sims, itm, own), (sims.T, itm.T, own.T)):
+    for scores, logits, right in ((sims, itm, own), (sims.T, itm.T, own.T)):
         ranks = np.empty(len(scores), np.int64)
         for row in range(len(scores)):
             values = scores[row]
@@ -37,7 +37,7 @@ def sorted_ranks(sims, itm, owners, k):
                 values, best = np.full(len(values), -100, np.float32), np.argsort(-values, kind="stable")[:k]
                 values[best] = logits[row, best] + scores[row, best]
             order = np.argsort(values, kind="stable")[::-1]
-            place = np.flatnonzero(own[row][order])[0]
+            place = np.flatnonzero(right[row][order])[0]
             ranks[row] = place if not k or values[order[place]] > -100 else -1
         made.append(ranks)
     return made
