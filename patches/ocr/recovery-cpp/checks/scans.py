@@ -20,7 +20,7 @@ from weights import weights
 from proving.record import arguments
 from proving.wheels import cache
 
-HIGH, GAP = 620, 8
+HIGH, GAP = 460, 8
 
 
 def regions_of(messages):
