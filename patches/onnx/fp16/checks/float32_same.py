@@ -79,6 +79,7 @@ def serve(core_path, connection):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--before", required=True)
+    parser.add_argument("--only", default="", help="these operators, split by commas")
     parser.add_argument("--opsets", default="7,8,9,10,11,12,13,14,15,16,17,18,19")
     args = arguments(parser=parser)
     assemble(args.out)
@@ -94,7 +95,7 @@ def main():
 
     counts, rows = collections.Counter(), []
     with tempfile.TemporaryDirectory() as folder:
-        for name in sorted(fp16_scan.CASES):
+        for name in args.only.split(",") if args.only else sorted(fp16_scan.CASES):
             try:
                 path = lower(fp16_scan.Case(name, folder, run=False).path)
             except Exception as error:

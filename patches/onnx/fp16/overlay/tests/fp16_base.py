@@ -30,6 +30,7 @@ os.environ.setdefault("FLAGS_enable_pir_api", "0")
 import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
 import paddle
 import paddle2onnx
 from onnxruntime import InferenceSession, SessionOptions
@@ -433,6 +434,31 @@ def run_onnx(model, inputs, exact=True):
     return running.run(None, feed)
 
 
+class BatchNormalization(OpRun):
+    """Inference; onnx.reference mixes in the batch's own below opset 14."""
+
+    def _run(self, x, scale, bias, mean, var, epsilon=None, **_):
+        shape = (-1, ) + (1, ) * (x.ndim - 2)
+        scale, bias, mean, var = [
+            np.asarray(v, np.float32).reshape(shape)
+            for v in (scale, bias, mean, var)
+        ]
+        y = (x.astype(np.float32) - mean) / np.sqrt(var + epsilon)
+        return ((y * scale + bias).astype(x.dtype), )
+
+
+class LayerNormalization(OpRun):
+    """Statistics in FP32 (stash_type 1), which onnx.reference leaves out."""
+
+    def _run(self, x, scale, bias=None, axis=None, epsilon=None, **_):
+        wide = x.astype(np.float32)
+        axes = tuple(range(axis % x.ndim, x.ndim))
+        wide = wide - wide.mean(axes, keepdims=True)
+        wide /= np.sqrt((wide * wide).mean(axes, keepdims=True) + epsilon)
+        wide = wide * scale + (0 if bias is None else bias)
+        return (wide.astype(x.dtype), )
+
+
 def run_nodes(model, inputs):
     """Outputs of an ONNX model that is computed node by node, in its types.
 
@@ -447,7 +473,8 @@ def run_nodes(model, inputs):
             value = value.astype(kinds[entry.type.tensor_type.elem_type])
         feed[entry.name] = value
     with np.errstate(all="ignore"):
-        return ReferenceEvaluator(graph).run(None, feed)
+        ops = [BatchNormalization, LayerNormalization]
+        return ReferenceEvaluator(graph, new_ops=ops).run(None, feed)
 
 
 def errors(got, want):

@@ -36,10 +36,12 @@ const std::map<std::string, int32_t>& FP32Inside() {
   static const std::map<std::string, int32_t> operators = {
       // Paddle's kernels compute these in FP32; ONNX writes them as several
       // nodes, each of which would round, overflow or underflow in FP16.
-      // (softplus is one node, defined as ln(exp(x) + 1): exp(12) is inf.)
+      // (softplus, ln(exp(x) + 1), and instance_norm are one node, which
+      // ONNX does not define to be computed in FP32.)
       {"dist", kAlways},
       {"gelu", kAlways},
       {"group_norm", kAlways},
+      {"instance_norm", kAlways},
       {"layer_norm", 17},
       {"log1p", kAlways},
       {"log_softmax", 13},
