@@ -36,9 +36,10 @@ const std::map<std::string, int32_t>& FP32Inside() {
   static const std::map<std::string, int32_t> operators = {
       // Paddle's kernels compute these in FP32; ONNX writes them as several
       // nodes, each of which would round, overflow or underflow in FP16.
-      // (softplus, ln(exp(x) + 1), and instance_norm are one node, which
-      // ONNX does not define to be computed in FP32.)
+      // (elu, selu, softplus and instance_norm are one node, whose formula,
+      // as exp(x) - 1, ONNX does not say to compute in FP32.)
       {"dist", kAlways},
+      {"elu", kAlways},
       {"gelu", kAlways},
       {"group_norm", kAlways},
       {"instance_norm", kAlways},
@@ -50,8 +51,10 @@ const std::map<std::string, int32_t>& FP32Inside() {
       {"mish", kAlways},
       {"norm", kAlways},
       {"p_norm", kAlways},
+      {"selu", kAlways},
       {"softmax_with_cross_entropy", kAlways},
       {"softplus", kAlways},
+      {"tanh_shrink", kAlways},
       {"yolo_box", kAlways},
       // ONNX or ONNX Runtime has no FP16 in these.
       {"atan2", kAlways},
