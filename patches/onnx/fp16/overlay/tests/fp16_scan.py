@@ -538,7 +538,7 @@ CASES.update({
     "gelu large": (lambda x: F.gelu(x * 100, approximate=True), [ROWS]),
     "silu large": (lambda x: F.silu(x * 30), [ROWS]),
     "swish tail": (lambda x: F.swish(x.abs() * -2 - 4), [ROWS]),
-    "tanh_shrink small": (lambda x: F.tanhshrink(x * 0.05), [ROWS]),
+    "tanh_shrink small": (lambda x: F.tanhshrink(x * 0.0625), [ROWS]),
     "elu small": (lambda x: F.elu(x * 1e-3), [ROWS]),
     "selu small": (lambda x: F.selu(x * 1e-3), [ROWS]),
     "logsumexp large": (lambda x: paddle.logsumexp(x * 200, 1), [ROWS]),
