@@ -61,6 +61,7 @@ const std::map<std::string, int32_t>& FP32Inside() {
       {"cumsum", 14},
       {"empty", kAlways},
       {"gaussian_random", kAlways},
+      {"multiclass_nms3", kAlways},
       {"range", kAlways},
       {"scatter_nd_add", kAlways},
   };
