@@ -14,12 +14,16 @@
 """What the tests of the applications share: tiny model sets, pictures, stored outputs, and no network."""
 
 import atexit
+import functools
+import inspect
 import json
 import os
+import re
 import shutil
 import socket
 import tempfile
 import unittest
+from unittest import mock
 
 import nltk
 import numpy as np
@@ -129,17 +133,61 @@ class TinyTestCase(unittest.TestCase):
             self.assertEqual(got, stored[key])
 
 
+def names_read(task, source="kwargs"):
+    """
+    Names that the class of `task` reads from `kwargs` (the arguments of Appflow) or `inputs` (those of a call), without
+    the switch to static mode. A test compares them with its own list: what is read and never changed is a failure.
+    """
+    return set(re.findall(source + r'\.get\(\s*"(\w+)"', inspect.getsource(type(task)))) - {"static_mode"}
+
+
+class _Reached(Exception):
+    pass
+
+
+def what_the_model_gets(task, inputs, call=None):
+    """
+    Positional and named arguments with which `task` calls its model for `inputs` (a dict); the model is not run. `call`
+    takes the inputs where the task is one of several.
+    """
+
+    def stop(*given, **named):
+        raise _Reached(given, named)
+
+    with mock.patch.object(task, "_model", stop):
+        try:
+            (call or task)(dict(inputs))
+        except _Reached as reached:
+            return reached.args
+    raise AssertionError(f"{type(task).__name__} did not call its model")
+
+
 class DrawingTests:
     """
     What holds for each application that draws a picture. A test case names `app`, `model`, `options` of Appflow, the
-    `size` of the result and its `inputs()`; `prompt` is the input that says what to draw.
+    `size` of the result and its `inputs()`; `prompt` is the input that says what to draw, `arguments` has another value
+    for each argument that the task takes, `defaults` the value that each has without (under the pipeline's name).
     """
 
     prompt = "prompt"
+    steps = 8  # the tasks leave the pipelines at 50 or 75: the same code, many times as long
     options = {}
+    arguments = {}
+    defaults = {}
 
     def inputs(self):
         raise NotImplementedError
+
+    def briefly(self, call, **inputs):
+        """`call(**inputs)` while the pipeline of the application takes `steps` unless told otherwise."""
+        pipeline = type(self.task.task_instances[0]._model)
+        few = functools.partialmethod(pipeline.__call__, num_inference_steps=self.steps)
+        with mock.patch.object(pipeline, "__call__", few):
+            return call(**inputs)
+
+    def drawn_by(self, pipeline):
+        """The same picture, drawn without the task."""
+        return pipeline(**self.inputs(), **{**self.defaults, **self.options}).images[0]
 
     def draw(self, seed=1, **changes):
         from paddlemix.appflow import Appflow
@@ -149,7 +197,7 @@ class DrawingTests:
             cls.task = Appflow(app=self.app, models=[self.model], **self.options)
             cls.task.task_instances[0]._model.set_progress_bar_config(disable=True)
         paddle.seed(seed)
-        return self.task(**{**self.inputs(), **changes})["result"]
+        return self.briefly(self.task, **{**self.inputs(), **changes})["result"]
 
     def first(self):
         cls = type(self)
@@ -174,8 +222,28 @@ class DrawingTests:
         if "image" in self.inputs():
             self.assertDiffer(self.first(), self.draw(image=picture(7, self.inputs()["image"].size)))
 
+    def test_picture_is_that_of_the_pipeline(self):
+        self.first()
+        paddle.seed(1)
+        self.assertSame(self.first(), self.briefly(self.drawn_by, pipeline=self.task.task_instances[0]._model))
+
+    def test_every_argument_acts(self):
+        from paddlemix.appflow import Appflow
+
+        first = np.asarray(self.first())
+        self.assertEqual(names_read(self.task.task_instances[0]), set(self.arguments))
+        for name, value in self.arguments.items():
+            task = Appflow(app=self.app, models=[self.model], **{**self.options, name: value})
+            task.task_instances[0]._model.set_progress_bar_config(disable=True)
+            paddle.seed(1)
+            other = np.asarray(self.briefly(task, **self.inputs())["result"])
+            with self.subTest(name):
+                if other.shape == first.shape:  # the same seed: what is not read would change no pixel
+                    self.assertDiffer(first, other, 0.01)
+
     def test_missing_inputs_are_named(self):
         self.first()
+        self.assertEqual(names_read(self.task.task_instances[0], "inputs"), set(self.inputs()))
         for name in self.inputs():
             with self.assertRaisesRegex(AssertionError, f"(?i)The {name.replace('_', '[_ ]')} is None"):
                 self.draw(**{name: None})

@@ -22,6 +22,7 @@ from paddlemix.appflow import Appflow
 from tests.testing_utils import slow
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from appflow_common import names_read, what_the_model_gets  # noqa: E402
 from audio_common import SoundTestCase, recording  # noqa: E402
 
 MODELS = ["whisper", "THUDM/chatglm-6b"]
@@ -43,10 +44,34 @@ class AudioCaptionTest(SoundTestCase):
         text = self.heard(self.low)
         self.assertTrue(text.isprintable() and 5 <= len(text) <= 12, text)
         self.assertStored("audio2caption heard", text, 0)
+        self.assertStored("audio2caption heard of the higher tone", self.heard(self.high), 0)
 
     def test_another_recording_is_heard_otherwise(self):
         self.assertEqual(self.heard(self.low), self.heard(self.low))
         self.assertNotEqual(self.heard(self.low), self.heard(self.high))
+
+    def test_texts_are_those_of_the_models(self):
+        ears, (_, chat) = self.ears.task_instances[0], self.task.task_instances
+        for audio in (self.low, self.high):
+            text = ears._model(audio_file=audio)["text"]
+            self.assertEqual(self.heard(audio, "So {} it is"), f"So {text} it is")
+            lines = chat._model(f"the {text}")["result"][0].split("\n")
+            result = self.task(audio=audio, prompt="the {}")
+            said = [lines[0].split(":")[-1].strip(), lines[-1].split(":")[-1].strip()]
+            self.assertEqual([result["prompt"], result["inpaint_prompt"]], said)
+
+    def test_every_input_reaches_whisper(self):
+        ears, inputs = self.ears.task_instances[0], {"audio": self.low, "prompt": "{}"}
+        told = {"model": "m", "task": "translate", "sample_rate": 8000, "config": "c", "ckpt_path": "p"}
+        usual = {"model": "whisper", "task": "transcribe", "sample_rate": 16000, "config": None, "ckpt_path": None}
+        self.assertEqual(names_read(ears, "inputs"), {*inputs, *told})
+        self.assertEqual(what_the_model_gets(ears, {**inputs, **told}), ((), {"audio_file": self.low, **told}))
+        self.assertEqual(what_the_model_gets(ears, inputs), ((), {"audio_file": self.low, **usual}))
+
+    def test_what_was_heard_reaches_chatglm(self):
+        _, chat = self.task.task_instances
+        self.assertEqual((names_read(chat, "inputs"), names_read(chat)), ({"prompt"}, set()))
+        self.assertEqual(what_the_model_gets(chat, {"prompt": "the end"}), (("the end",), {}))
 
     def test_the_prompt_holds_what_was_heard(self):
         self.assertEqual(self.heard(self.low, "say: {}!"), f"say: {self.heard(self.low)}!")

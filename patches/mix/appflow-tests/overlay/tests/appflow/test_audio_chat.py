@@ -25,7 +25,7 @@ from paddlemix.appflow import Appflow
 from tests.testing_utils import slow
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from appflow_common import summary  # noqa: E402
+from appflow_common import names_read, summary, what_the_model_gets  # noqa: E402
 from audio_common import SoundTestCase, recording  # noqa: E402
 from tiny_audio_models import speech_inputs  # noqa: E402
 
@@ -68,12 +68,35 @@ class AudioChatTest(SoundTestCase):
     def test_more_words_take_longer(self):
         self.assertGreater(len(self.say("a red dog the blue house")), 1.5 * len(self.first))
 
+    def test_speech_is_that_of_the_executor(self):
+        paddle.seed(1)
+        self.mouth.task_instances[0]._model(text="a red dog", output="direct.wav", **speech_inputs("speech"))
+        samples, rate = soundfile.read("direct.wav")
+        self.assertEqual(rate, 16000)
+        self.assertSame(self.first, samples)
+
+    def test_every_input_reaches_the_speech(self):
+        mouth = self.mouth.task_instances[0]
+        names = names_read(mouth, "inputs") - {"prompt"}
+        usual = {**dict.fromkeys(names), "output": "tmp.wav", "spk_id": 0, "lang": "zh"}
+        usual.update(am="fastspeech2_csmsc", voc="pwgan_csmsc")
+        self.assertEqual(what_the_model_gets(mouth, {"prompt": "a dog"}), ((), {"text": "a dog", **usual}))
+        told = {name: f"the {name}" for name in names}
+        self.assertLessEqual({*speech_inputs("speech"), "output", "spk_id", "tones_dict", "speaker_dict"}, names)
+        self.assertEqual(what_the_model_gets(mouth, {"prompt": "a dog", **told}), ((), {"text": "a dog", **told}))
+
     def test_text_and_seed_matter(self):
         self.assertSame(self.first, self.say("a red dog"))
         self.assertDiffer(self.first, self.say("a red dog", seed=2), 0.001)
         other = self.say("the blue house")
         size = min(len(other), len(self.first))
         self.assertDiffer(self.first[:size], other[:size], 0.001)
+
+    def test_the_file_is_the_one_that_was_asked_for(self):
+        for name in ("one.wav", "other.wav"):
+            result = self.mouth(prompt="a dog", output=name, **speech_inputs("speech"))
+            self.assertEqual(os.path.basename(result["audio"]), name)
+            self.assertGreater(len(soundfile.read(name)[0]), 0)
 
     def test_answer_to_a_recording(self):
         self.chat(self.low)
@@ -84,6 +107,12 @@ class AudioChatTest(SoundTestCase):
         self.assertSame(samples, self.chat(self.low)[1])
         self.assertNotEqual(samples.tolist(), self.chat(self.high)[1].tolist())
         self.assertNotEqual(samples.tolist(), self.chat(self.low, "a blue house {}")[1].tolist())
+
+    def test_what_was_heard_reaches_chatglm(self):
+        ears, chat, _ = self.task.task_instances
+        said = f"So {ears._model(audio_file=self.low)['text']}!"
+        inputs = {"audio": self.low, "prompt": "So {}!"}
+        self.assertEqual(what_the_model_gets(chat, inputs, lambda given: self.task(**given)), ((said,), {}))
 
     def test_missing_inputs_are_named(self):
         for inputs, said in (({"prompt": "{}"}, "audio"), ({"audio": self.low}, "prompt")):

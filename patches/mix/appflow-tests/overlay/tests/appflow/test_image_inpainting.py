@@ -34,12 +34,18 @@ class InpaintingTest(DrawingTests, TinyTestCase):
     size = (64, 48)
     prompt = "inpaint_prompt"
     options = {"inpainting_resize": (32, 32)}
+    arguments = {"inpainting_resize": (48, 48)}
 
     def mask(self, left=32):
         return Image.fromarray((255 * (np.arange(64)[None] >= left) * np.ones((48, 1))).astype("uint8"))
 
     def inputs(self):
         return {"inpaint_prompt": "a red ball", "image": picture(0), "seg_masks": self.mask()}
+
+    def drawn_by(self, pipeline):
+        small = self.options["inpainting_resize"]
+        inputs = {"image": picture(0).resize(small), "mask_image": self.mask().resize(small)}
+        return pipeline("a red ball", **inputs).images[0].resize(self.size)
 
     def test_the_masked_half_is_painted(self):
         half = {"seg_masks": self.mask(0)}
@@ -48,6 +54,20 @@ class InpaintingTest(DrawingTests, TinyTestCase):
     def test_boolean_masks_of_sam_are_joined(self):
         masks = paddle.to_tensor(np.stack([np.asarray(self.mask(32)) > 0, np.asarray(self.mask(48)) > 0])[:, None])
         self.assertSame(self.first(), self.draw(seg_masks=masks))
+
+    def test_masks_beyond_the_first_are_painted(self):
+        """SAM gives a mask for each box; all are painted, whatever their order, and none of them alone is all."""
+        left, right = np.asarray(self.mask(0)) > 0, np.asarray(self.mask(48)) > 0
+        left[:, 16:] = False
+
+        def masks(*parts):
+            return paddle.to_tensor(np.stack(parts)[:, None])
+
+        both = self.draw(seg_masks=Image.fromarray((255 * (left | right)).astype("uint8")))
+        for order in ((left, right), (right, left)):
+            self.assertSame(both, self.draw(seg_masks=masks(*order)))
+        for part in (left, right):
+            self.assertDiffer(both, self.draw(seg_masks=masks(part)))
 
 
 @slow

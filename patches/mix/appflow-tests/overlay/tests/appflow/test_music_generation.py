@@ -23,11 +23,15 @@ from paddlemix.appflow import Appflow
 from tests.testing_utils import slow
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from appflow_common import TinyTestCase, picture, summary  # noqa: E402
+from appflow_common import TinyTestCase, names_read, picture, summary, what_the_model_gets  # noqa: E402
 from audio_common import SoundTestCase  # noqa: E402
 
 EYES = "miniGPT4/MiniGPT4-7B"
 NAME = "cvssp/audioldm"
+PROMPT = (
+    "Give the following image: <Img>ImageContent</Img>. You will be able to see the image once I provide it to you. "
+    "Please answer my questions.###Human: <Img><ImageHere></Img> <TextHere>###Assistant:"
+)
 CHAIN = ["whisper", "THUDM/chatglm-6b", NAME]
 
 
@@ -49,6 +53,17 @@ class PictureToTextTest(TinyTestCase):
     def test_answer_and_stored_text(self):
         self.assertStored("music_generation answer", self.answer(), 0)
 
+    def test_answer_is_that_of_the_model(self):
+        eyes = self.task.task_instances[0]
+        inputs = eyes._processor([picture(7)], "a red dog", PROMPT)
+        ids = eyes._model.generate(**inputs, **{**eyes._generate_kwargs, "max_length": 24})[0]
+        self.assertEqual(self.answer(7, "a red dog"), eyes._processor.batch_decode(ids)[0])
+
+    def test_options_of_the_answer_act(self):
+        options = {**self.task.task_instances[0]._generate_kwargs, "max_length": 8}
+        self.assertLess(len(self.answer(generate_kwargs=options)), len(self.answer()))
+        self.assertTrue(self.answer().startswith(self.answer(generate_kwargs=options)))
+
     def test_picture_and_question_matter(self):
         first = self.answer()
         self.assertEqual(first, self.answer())
@@ -56,6 +71,9 @@ class PictureToTextTest(TinyTestCase):
         self.assertNotEqual(first, self.answer(text="a red dog"))
 
     def test_missing_inputs_are_named(self):
+        task = self.task.task_instances[0]
+        self.assertEqual(names_read(task, "inputs"), {"image", "minigpt4_text", "generate_kwargs"})
+        self.assertEqual(names_read(task), set())
         for name in ("image", "minigpt4_text"):
             with self.assertRaisesRegex(AssertionError, f"The {name} is None"):
                 self.answer(**{name: None})
@@ -90,6 +108,20 @@ class MusicGenerationTest(SoundTestCase):
     def test_seed_prompt_and_steps_matter(self):
         for changed in (self.play(seed=2), self.play("the blue house on a bus"), self.play(steps=3)):
             self.assertDiffer(self.first, changed, 1e-4)
+
+    def test_sound_is_that_of_the_pipeline(self):
+        paddle.seed(1)
+        pipeline = self.task.task_instances[0]._model
+        sound = pipeline("a red ball", num_inference_steps=2, audio_length_in_s=0.064).audios[0]
+        self.assertSame(self.first, sound)
+
+    def test_every_input_reaches_the_pipeline(self):
+        task = self.task.task_instances[0]
+        self.assertEqual(names_read(task, "inputs"), {"prompt", "num_inference_steps", "audio_length_in_s"})
+        self.assertEqual(names_read(task), set())
+        for changes in ({"num_inference_steps": 7, "audio_length_in_s": 1.5}, {}):
+            want = {"prompt": "a cat", "num_inference_steps": 10, "audio_length_in_s": 5.0, **changes}
+            self.assertEqual(what_the_model_gets(task, {"prompt": "a cat", **changes}), ((), want))
 
     def test_half_the_time_is_half_the_samples(self):
         self.assertEqual(self.play(seconds=0.032).shape, (512,))

@@ -31,14 +31,16 @@ class Text2ImageTest(DrawingTests, TinyTestCase):
     models = [model]
     size = (48, 32)
     options = {"height": 32, "width": 48}
+    arguments = {"guidance_scale": 1.5, "height": 48, "width": 32}
+    defaults = {"guidance_scale": 7.5}
 
     def inputs(self):
         return {"prompt": "a red ball"}
 
-    def test_guidance_scale_is_used(self):
-        task = Appflow(app=self.app, models=[self.model], guidance_scale=1.5, **self.options)
-        paddle.seed(1)
-        self.assertDiffer(self.first(), task(prompt="a red ball")["result"])
+    def test_height_and_width_are_those_of_the_picture(self):
+        task = Appflow(app=self.app, models=[self.model], height=48, width=32)
+        self.first()
+        self.assertPicture(self.briefly(task, prompt="a red ball")["result"], (32, 48))
 
 
 @slow

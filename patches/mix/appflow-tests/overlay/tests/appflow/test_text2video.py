@@ -23,7 +23,7 @@ from paddlemix.appflow import Appflow
 from tests.testing_utils import slow
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from appflow_common import TinyTestCase, summary  # noqa: E402
+from appflow_common import TinyTestCase, names_read, summary, what_the_model_gets  # noqa: E402
 
 NAME = "damo-vilab/text-to-video-ms-1.7b"
 
@@ -50,12 +50,30 @@ class TextToVideoTest(TinyTestCase):
     def test_frames_follow_each_other(self):
         self.assertGreater(np.abs(np.diff(self.first.astype(int), axis=0)).mean(), 0.1)
 
+    def test_frames_are_those_of_the_pipeline_in_its_order(self):
+        pipeline = self.task.task_instances[0]._model
+        paddle.seed(1)
+        frames = pipeline(prompt="a red ball", num_inference_steps=2).frames
+        self.assertEqual(len(self.first), len(frames))
+        for number, frame in enumerate(frames):
+            with self.subTest(number):
+                self.assertSame(self.first[number], frame)
+        # no two of them are alike, so that an exchange would show
+        self.assertEqual(len({frame.tobytes() for frame in self.first}), len(frames))
+
     def test_same_seed_draws_the_same(self):
         self.assertSame(self.first, self.draw())
 
     def test_seed_prompt_and_steps_matter(self):
         for changed in (self.draw(seed=2), self.draw(prompt="the blue house"), self.draw(steps=3)):
             self.assertDiffer(self.first, changed)
+
+    def test_every_input_reaches_the_pipeline(self):
+        task = self.task.task_instances[0]
+        self.assertEqual(names_read(task, "inputs"), {"prompt", "num_inference_steps"})
+        self.assertEqual(names_read(task), set())
+        for inputs in ({"prompt": "a cat", "num_inference_steps": 7}, {"prompt": "a cat"}):
+            self.assertEqual(what_the_model_gets(task, inputs), ((), {"num_inference_steps": 25, **inputs}))
 
     def test_missing_prompt_is_named(self):
         with self.assertRaisesRegex(AssertionError, "The prompt is None"):

@@ -20,7 +20,7 @@ import unittest
 import numpy as np
 import paddle
 from paddlemix.models.groundingdino.modeling import GroundingDinoModel
-from paddlemix.processors import GroudingDinoProcessor
+from paddlemix.processors import GroudingDinoImageProcessor, GroudingDinoProcessor, GroudingDinoTextProcessor
 from PIL import Image
 from tests.testing_utils import slow
 
@@ -85,6 +85,32 @@ class GroundingDinoTest(TinyTestCase):
         again = self.detect()
         self.assertSame(logits, again[0])
         self.assertSame(boxes, again[1])
+
+    def test_arguments_of_the_processors_act(self):
+        """Given when an image processor is made or at a call, each changes the pixels in the same way."""
+        usual = {"size": 64, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "do_normalize": True}
+        changes = {"size": 32, "image_mean": [0.1, 0.2, 0.3], "image_std": [0.2, 0.4, 0.8], "do_normalize": False}
+        pixels, _ = GroudingDinoImageProcessor(**usual)(picture())
+        for name, value in changes.items():
+            with self.subTest(name):
+                made, mask = GroudingDinoImageProcessor(**{**usual, name: value})(picture())
+                given, _ = GroudingDinoImageProcessor(**usual)(picture(), **{name: value})
+                self.assertSame(made, given)
+                self.assertEqual(mask.shape, [1, *made.shape[2:]])
+                if name == "size":
+                    self.assertEqual(made.shape, [1, 3, 32, 42])
+                else:
+                    self.assertDiffer(pixels, made, 0.1)
+
+    def test_words_beyond_the_longest_text_are_cut(self):
+        tokenizer = self.processor.tokenizer
+        specials = tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]", ".", "?"])
+        ids = tokenizer(["dog. red cat."]).input_ids
+        words = GroudingDinoTextProcessor(max_words=4)(ids, specials)
+        self.assertEqual(words["input_ids"][0].tolist(), ids[0][:4])
+        self.assertEqual(words["attention_mask"].shape, [1, 4])
+        self.assertEqual(words["position_ids"].shape, [1, 4])
+        self.assertEqual(words["text_self_attention_masks"].shape, [1, 4, 4])
 
     def test_one_missing_input_is_refused(self):
         with self.assertRaisesRegex(ValueError, "images and text"):

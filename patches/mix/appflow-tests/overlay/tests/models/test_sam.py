@@ -15,15 +15,17 @@
 
 import os
 import sys
+import tempfile
 import unittest
 
 import numpy as np
 import paddle
 from paddlemix.models.sam.modeling import SamModel
-from paddlemix.processors import SamProcessor
+from paddlemix.processors import SamImageProcessor, SamProcessor, SamPromptProcessor
 from tests.testing_utils import slow
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "appflow"))
+import tiny_models  # noqa: E402
 from appflow_common import TinyTestCase, picture, summary  # noqa: E402
 
 NAME = "Sam/SamVitH-1024"
@@ -73,10 +75,51 @@ class SamTest(TinyTestCase):
         self.assertDiffer(low, self.masks(model, picture(7), BOXES)[0], 0.1 * low.std())
         self.assertSame(low, self.masks(model, picture(), BOXES)[0])
 
+    def test_masks_follow_their_boxes(self):
+        model = self.model()
+        low, masks = self.masks(model, picture(), BOXES)
+        again, turned = self.masks(model, picture(), BOXES[::-1].copy())
+        np.testing.assert_allclose(again[::-1], low, atol=1e-4 * np.abs(low).max())
+        self.assertLess((turned[::-1] != masks).mean(), 0.001)
+        self.assertDiffer(low[0], low[1], 0.01 * low.std())
+
     def test_channels_matter(self):
         model, image = self.model(), np.asarray(picture())
         low, _ = self.masks(model, image, BOXES)
         self.assertDiffer(low, self.masks(model, image[..., ::-1], BOXES)[0], 0.1 * low.std())
+
+    def test_arguments_of_the_processors_act(self):
+        """Given when the image processor is made or at a call, each changes the pixels in the same way."""
+        image = np.asarray(picture())
+        usual = {"size": 64, "image_mean": [120.0] * 3, "image_std": [60.0] * 3, "image_format": "RGB"}
+        pixels = SamImageProcessor(**usual)(image)
+        for name, value in {"image_mean": [100.0, 110.0, 130.0], "image_std": [50.0, 60.0, 80.0]}.items():
+            with self.subTest(name):
+                made = SamImageProcessor(**{**usual, name: value})(image)
+                self.assertDiffer(pixels, made, 0.05)
+                self.assertSame(made, SamImageProcessor(**usual)(image, **{name: value}))
+        self.assertSame(SamImageProcessor(**usual)(image, image_format="BGR")[:, ::-1], pixels)
+        self.assertEqual(SamImageProcessor(**{**usual, "size": 32})(image).shape, [1, 3, 32, 32])
+        self.assertSame(SamPromptProcessor(size=32)((48, 64), box=BOXES)[0], BOXES / 2)
+
+    def test_the_threshold_of_masks_acts(self):
+        low, masks = self.masks(self.model(), picture(), BOXES)
+        fewer = self.processor.postprocess_masks(low, mask_threshold=float(low.max()) / 2).numpy()
+        self.assertTrue(fewer.any())
+        self.assertLess(fewer.mean(), masks.mean())
+        self.assertFalse((fewer & ~masks).any())
+
+    def test_a_point_is_a_prompt(self):
+        model = self.model("points")
+
+        def mask(point):
+            pixels, prompt = self.processor(picture(), input_type="points", point_coords=np.array([point]))
+            return model(img=pixels, prompt=prompt).numpy()
+
+        first = mask([8, 8])
+        self.assertEqual(first.shape, (1, 1, 32, 32))
+        self.assertSame(first, mask([8, 8]))
+        self.assertDiffer(first, mask([50, 30]), 0.001 * first.std())
 
     def test_a_grid_of_points_sees_the_second_picture(self):
         model = self.model("points_grid")
@@ -89,6 +132,20 @@ class SamTest(TinyTestCase):
     def test_unknown_prompts_are_refused(self):
         with self.assertRaisesRegex(NotImplementedError, "scribbles"):
             self.model("scribbles")(img=paddle.zeros([1, 3, 64, 64]), prompt=None)
+
+    def test_the_set_is_the_same_whatever_came_before(self):
+        state = paddle.load(os.path.join(NAME, "model_state.pdparams"))
+        kaiming = paddle.nn.initializer.KaimingUniform()
+        paddle.nn.initializer.set_global_initializer(kaiming, paddle.nn.initializer.Constant())
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                tiny_models.make(folder, [NAME])
+                again = paddle.load(os.path.join(folder, NAME, "model_state.pdparams"))
+        finally:
+            paddle.nn.initializer.set_global_initializer(None)
+        self.assertEqual(set(again), set(state))
+        for name, value in state.items():
+            self.assertSame(again[name], value)
 
     def test_saved_and_read_back(self):
         model = self.model()
