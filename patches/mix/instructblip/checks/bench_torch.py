@@ -2,7 +2,7 @@
 environment.
 
 Both sides have the same weights: `transformers` writes a model of random weights with `save_pretrained`, and the port's own
-`convert_weights.py` reads that directory. Every side is a process of its own with the same number of threads; they run one after
+converter (`paddlemix.models.instructblip.convert`) reads that directory. Every side is a process of its own with the same number of threads; they run one after
 the other, turn by turn, so that a load from outside meets both. Before anything is timed, logits and generated ids are compared.
 
     python bench_torch.py --out DIR --torch_python VENV/bin/python [--size published] [--rounds 15] [--threads 1] [--tuned]
@@ -167,14 +167,14 @@ def torch_side(args):
 
 def paddle_side(args):
     import paddle
-
-    on_path("paddlemix", "examples", "instructblip")
-    import convert_weights
+    from paddlemix.models.instructblip import convert
     from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGeneration
 
-    path = os.path.join(args.out, "pd_" + args.kind)
-    if not os.path.isdir(path):
-        convert_weights.main(["hf", os.path.join(args.out, "hf_" + args.kind), path])
+    path, published = (os.path.join(args.out, name + args.kind) for name in ("pd_", "hf_"))
+    if not os.path.isdir(path):  # the converter itself asks for tokenizers, which a directory of random weights has not
+        model = InstructBlipForConditionalGeneration(convert.config_from_hf(convert.read_config(published)))
+        convert.load_state(model, convert.convert_state(convert.read_checkpoint(published), model, "hf"))
+        model.save_pretrained(path)
     model = InstructBlipForConditionalGeneration.from_pretrained(path)
     model.eval()
     given = {key: paddle.to_tensor(value) for key, value in inputs(SIZES[args.size], args.kind).items()}

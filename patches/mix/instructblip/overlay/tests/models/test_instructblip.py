@@ -15,9 +15,11 @@ import os
 import sys
 import tempfile
 import unittest
+from types import SimpleNamespace
 
 import numpy as np
 import paddle
+from paddlemix.models.instructblip import qformer
 from paddlemix.models.instructblip.configuration import (
     InstructBlipConfig,
     InstructBlipQFormerConfig,
@@ -27,6 +29,7 @@ from paddlemix.models.instructblip.convert import ConversionError, convert_state
 from paddlemix.models.instructblip.generation import cross_entropy
 from paddlemix.models.instructblip.language import additive_mask, language_model
 from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGeneration
+from paddlemix.models.instructblip.vision import VisionEmbeddings, VisionEncoder
 from paddlenlp.transformers import LlamaConfig
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -289,6 +292,42 @@ class ModelTest(unittest.TestCase):
         features = model.image_features(video, ids)[0].numpy()
         apart = model.image_features(given["pixel_values"], ids.expand([3, -1]))[0].numpy()
         np.testing.assert_allclose(features.reshape(apart.shape), apart, atol=1e-6)
+
+
+class PartsTest(unittest.TestCase):
+    """Image encoder and Q-Former by themselves, as another model takes them: with a configuration of its own."""
+
+    def test_image_encoder(self):
+        sizes = dict(hidden_size=8, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=28)
+        config = SimpleNamespace(
+            **sizes, patch_size=14, hidden_act="gelu", layer_norm_eps=1e-6, qkv_bias=True, attention_dropout=0.0
+        )
+        encoder = paddle.nn.Sequential(VisionEmbeddings(config), VisionEncoder(config))
+        self.assertEqual(encoder(paddle.randn([3, 3, 28, 28])).shape, [3, 5, 8])
+
+    def test_qformer_with_and_without_text(self):
+        sizes = dict(vocab_size=20, hidden_size=8, encoder_hidden_size=6, num_hidden_layers=3, num_attention_heads=2)
+        config = SimpleNamespace(
+            **sizes,
+            intermediate_size=16,
+            max_position_embeddings=16,
+            cross_attention_frequency=2,
+            hidden_act="gelu",
+            layer_norm_eps=1e-12,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        )
+        embeddings, encoder = qformer.QFormerEmbeddings(config), qformer.QFormerEncoder(config)
+        queries, image, ids = paddle.randn([2, 4, 8]), paddle.randn([2, 5, 6]), paddle.to_tensor([[1, 2], [3, 4]])
+        alone = encoder(embeddings(queries), None, image, None, 4, False)
+        self.assertEqual(alone.shape, [2, 4, 8])
+        both = encoder(embeddings(queries, ids), None, image, None, 4, True)
+        self.assertEqual(both.shape, [2, 6, 8])
+        self.assertGreater(float((both[:, :4] - alone).abs().max()), 1e-4)
+        # text that is masked changes nothing
+        unseen = qformer.additive_mask(paddle.to_tensor([[1] * 4 + [0] * 2] * 2), "float32")
+        masked = encoder(embeddings(queries, ids), unseen, image, None, 4, True)
+        np.testing.assert_allclose(masked[:, :4].numpy(), alone.numpy(), atol=1e-5)
 
 
 class GenerationTest(unittest.TestCase):

@@ -185,6 +185,8 @@ class PictureTest(unittest.TestCase):
         want = self.read(Image.fromarray(grey))["pixel_values"]
         self.same(Image.fromarray(grey.astype("uint16") * 257), want=want)
         self.same(Image.fromarray(grey.astype("int32") * 257), want=want)
+        black = self.read(Image.new("L", (30, 40)))["pixel_values"]
+        self.same(Image.fromarray(np.full((40, 30), 200, "uint16")), want=black)  # of 65535
         white = self.read(Image.new("RGB", (30, 40), "white"))["pixel_values"]
         hidden = np.concatenate([self.array, np.zeros([40, 30, 1], "uint8")], axis=2)
         self.same(Image.fromarray(hidden), want=white)
