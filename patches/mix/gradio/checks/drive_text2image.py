@@ -188,6 +188,15 @@ def test_too_few_steps_and_long_prompts(user, photo):
     someone.picture("long")
 
 
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)], ids=["desk", "phone"])
+def test_every_screen(user, locale, size):
+    someone = user(locale, *size)
+    pages.speaks_one_language(someone, locale)
+    pages.fits(someone, TABS)
+    someone.picture("page")
+
+
 def test_a_killed_server_leaves_nothing_to_the_next(user, server, photo):
     first = user()
     fill(first, "image2image", photo, 1, steps=200)

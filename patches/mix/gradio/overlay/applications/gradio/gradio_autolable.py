@@ -81,10 +81,10 @@ def single(page, pictures):
             run, cancel, status = page.buttons("single")
         with gr.Column():
             preview = gr.Image(label=word("preview"), interactive=False, format="png", elem_id="single-preview")
-            rows = table(page, "shapes_heads", label=word("shapes"))
+            rows = table(page, "shapes")
             download = gr.File(label=word("download"), elem_id="single-download")
     rows_of_examples = [[pictures["rings"], "ring, box"], [pictures["house"], "house, roof"]]
-    examples(page, rows_of_examples, [image, labels], "autolabel_heads")
+    examples(rows_of_examples, [image, labels])
 
     def prepare(place, chosen, *values):
         if chosen is None:
@@ -112,8 +112,8 @@ def batch(page):
             run, cancel, status = page.buttons("batch")
         with gr.Column():
             preview = gr.Gallery(label=word("preview"), interactive=False, format="png", elem_id="batch-preview")
-            rows = table(page, "shapes_heads", label=word("shapes"))
-            report = table(page, "report_heads", label=word("report"))
+            rows = table(page, "shapes")
+            report = table(page, "report")
             download = gr.File(label=word("download"), elem_id="batch-download")
 
     def prepare(place, chosen, inside, *values):

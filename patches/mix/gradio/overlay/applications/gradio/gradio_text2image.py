@@ -131,15 +131,9 @@ def tab(page, name, pictures):
                 result = gr.Image(label=word("result"), interactive=False, format="png", elem_id=name + "-result")
                 download = gr.File(label=word("download"), elem_id=name + "-download")
                 outputs = [result, download]
-    if "image" in takes:
-        examples(
-            page,
-            [[pictures["house"], prompt] for prompt in PROMPTS[name]],
-            [inputs["image"], inputs["prompt"]],
-            "image_heads",
-        )
-    else:
-        examples(page, [[prompt] for prompt in PROMPTS[name]], [inputs["prompt"]], "prompt_heads")
+    filled = [inputs[each] for each in ("image", "prompt") if each in inputs]
+    shown = [pictures["house"]] if "image" in takes else []
+    examples([[*shown, prompt] for prompt in PROMPTS[name]], filled)
 
     def prepare(place, *values):
         return checked(page, name, place, dict(zip(inputs, values)))

@@ -142,6 +142,8 @@ def test_sixteen_bits_keep_their_contrast(tmp_path):
         Image.fromarray(grey).save(path)
         found = np.asarray(uploads.read_image(Upload("a", path), LIMITS))[..., 0].astype(int)
         assert abs(found - grey // 257).max() <= 1
+        Image.fromarray(np.full((16, 16), 200, "uint16")).save(path)  # all but black
+        assert np.asarray(uploads.read_image(Upload("a", path), LIMITS)).max() <= 1
     Image.fromarray((grey // 257).astype("int32")).save(path)  # 8 bits in 32
     found = np.asarray(uploads.read_image(Upload("a", path), LIMITS))[..., 0].astype(int)
     assert abs(found - grey // 257).max() <= 1

@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw
 
 import gradio as gr
 
-from . import words
+from . import tables, words
 from .engine import Engine, stopwatch
 from .folders import ServerFolder
 from .uploads import Limits
@@ -52,8 +52,10 @@ CSS = """
 .or, .empty, .empty *, .info-text, .min_value, .max_value { color: var(--body-text-color) !important; opacity: 1 !important; }
 button.primary { background: #9a3412 !important; color: white !important; }
 button.primary:disabled { background: #57534e !important; opacity: 1 !important; }
-.table-wrap table { width: max-content; min-width: 100%; }
-table th, table td, table .cell-menu-button, .table-wrap span { white-space: nowrap; word-break: normal; overflow-wrap: normal; }
+.rows { overflow: auto; max-height: 480px; }
+.rows table { border-collapse: collapse; width: max-content; min-width: 100%; }
+.rows caption { text-align: left; padding: 4px 0; }
+.rows th, .rows td { text-align: left; padding: 4px 8px; border: 1px solid var(--border-color-primary); white-space: nowrap; }
 """
 
 
@@ -101,7 +103,7 @@ class Page:
 
     def __init__(self, engine, folder, limits):
         self.engine, self.folder, self.limits = engine, folder, limits
-        self.heads = {}  # {id of a table: key of its heads}
+        self.tables = {}  # {id of a table: key of its title}
         self.localized = []  # (component, language -> what it shows in that language)
 
     def handler(self, app, prepare, present, components, keep):
@@ -120,8 +122,8 @@ class Page:
             as_it_is = [gr.skip()] * len(components)
 
             def dressed(values):
-                """Rows of tables get heads in the reader's language."""
-                keys = [self.heads.get(component._id) for component in components]
+                """Rows become tables in the reader's language."""
+                keys = [self.tables.get(component._id) for component in components]
                 return [value if key is None else rows_of(language, key, value) for key, value in zip(keys, values)]
 
             nothing = dressed([None] * len(components))
@@ -214,25 +216,37 @@ def heads(language, key):
     return words.say(language, key).split(",")
 
 
-def table(page, key, **options):
-    """A table whose heads are of the reader's language once the page is loaded."""
-    made = gr.Dataframe(headers=heads("en", key), interactive=False, wrap=False, **options)
-    page.heads[made._id] = key
+def table(page, key):
+    """A table that is given rows; its title is the word `key`, its heads the words `key`_heads."""
+    made = gr.HTML(rows_of("en", key, None), elem_id=key + "-%d" % len(page.tables))
+    page.tables[made._id] = key
     page.localized.append((made, lambda language: rows_of(language, key, None)))
     return made
 
 
 def rows_of(language, key, rows):
-    """What a table shows: its heads stand in its value."""
-    names = heads(language, key)
-    return {"headers": names, "data": rows or [[""] * len(names)]}  # a table without a row is none to a screen reader
+    """What a table shows."""
+    title, more = words.say(language, key), words.table(language)["more_rows"]
+    return tables.table(title, heads(language, key + "_heads"), rows, more)
 
 
-def examples(page, rows, inputs, key):
-    """Rows to click on; `key` names the heads of the table."""
-    dataset = gr.Examples(rows, inputs, label=word("examples")).dataset
-    dataset.headers = heads("en", key)
-    page.localized.append((dataset, lambda language: gr.update(headers=heads(language, key))))
+def examples(rows, inputs):
+    """A button for each row, which fills the inputs: the rows of gradio's own table are out of the keyboard's reach.
+
+    Args:
+        rows (list[list[str]]): for each input a text, or the path of an image.
+        inputs (list): components.
+    """
+
+    def filler(row):
+        return lambda: row if len(row) > 1 else row[0]
+
+    gr.Markdown(word("examples"))
+    with gr.Row():
+        for row in rows:
+            image = next((value for value in row if os.path.isfile(value)), None)
+            button = gr.Button(row[-1], icon=image, size="sm", elem_classes="example")
+            button.click(filler(row), None, inputs, queue=False, show_progress="hidden", api_visibility="private")
 
 
 def sections(page, names, make):

@@ -115,7 +115,8 @@ def on_white(image):
     """An image of any mode as RGB: what is transparent shows white and not the colour that it hides, 16 bits are scaled to 8."""
     if image.mode == "I" or image.mode.startswith("I;16"):
         low, high = image.getextrema()
-        image = image.convert("I").point(lambda value: value * (1 / 257 if high > 255 else 1)).convert("L")
+        sixteen = image.mode != "I" or high > 255  # mode I may hold 8 bits; a dark picture of 16 bits stays dark
+        image = image.convert("I").point(lambda value: value * (1 / 257 if sixteen else 1)).convert("L")
     elif image.mode == "F":
         low, high = image.getextrema()
         image = image.point(lambda value: value * (255 / high if high > 0 else 0)).convert("L")

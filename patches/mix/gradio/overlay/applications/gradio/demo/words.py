@@ -74,6 +74,10 @@ WORDS = {
     "preview": ("标注预览", "Preview"),
     "shapes": ("标注列表", "Shapes"),
     "shapes_heads": ("图像,编号,类别,得分,点数,面积", "image,number,label,score,points,area"),
+    "more_rows": (
+        "这里只显示前 {most} 行，其余 {count} 行在下载的文件中",
+        "The first {most} rows are shown; {count} more are in the files to download",
+    ),
     "report": ("没有标注的文件", "Files that were left out"),
     "report_heads": ("文件,原因", "file,why"),
     "detecting": ("{name}：检测", "{name}: detecting"),
@@ -81,10 +85,7 @@ WORDS = {
     "captioning": ("{name}：描述", "{name}: describing"),
     "labelled": ("已标注 {images} 张图像，共 {shapes} 个多边形", "{images} images labelled, {shapes} polygons"),
     "left_out": ("，{count} 个文件未处理", ", {count} files left out"),
-    "autolabel_heads": ("图像,类别", "image,labels"),
     # gradio_text2image.py
-    "image_heads": ("图像,提示词", "image,prompt"),
-    "prompt_heads": ("提示词", "prompt"),
     "text2image_title": (
         "# 文图生成\n文本引导的放大、图像变换、图文双引导生成和视频生成。",
         "# Text to image\nUpscaling, image to image, dual guided generation and video, guided by text.",
