@@ -21,7 +21,7 @@ from ppcls.arch.backbone.variant_models.swin_transformer_variant import (
     SwinTransformer_SOLIDER)
 
 
-def build(img_size=32, **kwargs):
+def build(img_size=64, **kwargs):
     paddle.seed(7)
     model = SwinTransformer_SOLIDER(
         img_size=img_size,
@@ -34,7 +34,7 @@ def build(img_size=32, **kwargs):
     return model
 
 
-@pytest.mark.parametrize("img_size", [32, 64, (32, 64)])
+@pytest.mark.parametrize("img_size", [64, 128, (64, 128)])
 def test_features_at_the_size_of_the_image(img_size):
     model = build(img_size)
     height, width = img_size if isinstance(img_size,
@@ -47,7 +47,7 @@ def test_features_at_the_size_of_the_image(img_size):
 
 
 def test_the_semantic_weight_stays_on_the_device_of_the_image():
-    x = paddle.randn([2, 3, 32, 32])
+    x = paddle.randn([2, 3, 64, 64])
 
     outs = [build(semantic_weight=weight)(x).numpy() for weight in (0.0, 1.0)]
 
@@ -58,6 +58,6 @@ def test_the_size_of_the_image_changes_no_parameter():
     shapes = [{
         name: tuple(param.shape)
         for name, param in build(size).named_parameters()
-    } for size in (32, 64)]
+    } for size in (64, 128)]
 
     assert shapes[0] == shapes[1]
