@@ -73,7 +73,7 @@ class User(browser.User):
         self.page.goto(server.url)
         self.page.wait_for_selector("#sections label")
         # the page speaks the browser's language once it has asked for it
-        self.page.wait_for_function("() => /^\\[/.test(document.querySelector('.actions textarea').value)")
+        self.page.wait_for_function("() => /^\\[/.test((document.querySelector('.actions textarea') || {}).value || '')")
 
     def tab(self, number):
         self.page.locator("#sections label").nth(number).click()
