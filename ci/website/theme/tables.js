@@ -63,6 +63,11 @@
   };
   document.querySelectorAll(".md-typeset table").forEach((table, number) => {
     if (!table.tHead || !table.tBodies.length || table.closest(".highlighttable")) return;
+    // Markdown has no table without a head: a head that says nothing is none
+    table.tHead.querySelectorAll("th").forEach((head) => {
+      if (head.textContent.trim()) return;
+      head.replaceWith(Object.assign(document.createElement("td"), { className: head.className }));
+    });
     let frame = table.closest(".md-typeset__table") || table;
     const outer = frame.closest(".md-typeset__scrollwrap") || frame;
     outer.setAttribute("role", "region");
