@@ -113,25 +113,21 @@ def _absent_edits(change: Change, base: BaseTree) -> list[str]:
     later = [commit for commit in change.file.commit if commit.needs == "fork" and base.kind == "release"]
     newer = {changes.edit_of(entry)[0] for commit in later for entry in commit.edits}
     absent = [path for path in edits if path in newer or repository.blob_at(base.commit, path) is None]
-    new = {path for path in absent if b"new file mode" in edit_path(change, path).read_bytes()}
+    new = {path for path in absent if b"new file mode" in change.edit_file(path).read_bytes()}
     absent = [path for path in absent if path not in new]
     if absent and base.kind == "fork":
         raise ForkliftError(
             "an edit names a file that the base does not have",
-            [("file", edit_path(change, absent[0])), ("base", base.label)],
+            [("file", change.edit_file(absent[0])), ("base", base.label)],
             f"./forklift rebase {change.id} --onto COMMIT, or remove the edit",
             Reason.BASE_DRIFT,
         )
     return absent
 
 
-def edit_path(change: Change, path: str) -> Path:
-    return change.edit_file(path)
-
-
 def patch_of(change: Change, path: str) -> bytes:
     """The diff of an upstream file, under the name that the file has by now."""
-    content, old = edit_path(change, path).read_bytes(), change.before_move(path)
+    content, old = change.edit_file(path).read_bytes(), change.before_move(path)
     if old == path or f"--- a/{path}\n".encode() in content:
         return content
     head, mark, rest = content.partition(b"\n@@ ")
@@ -158,7 +154,7 @@ def _apply_edits(
     for path, hunks in map(changes.edit_of, commit.edits):
         if path in absent:
             continue
-        patch = edit_path(change, path)
+        patch = change.edit_file(path)
         # a merge compares with the pin's own file, in which no hunk has moved a line
         before = done.get(path, frozenset()) if change.exact(path) else frozenset()
         whole = patch_of(change, path)
@@ -175,14 +171,13 @@ def _apply_edits(
 
 
 def _apply(index: Git, change: Change, base: BaseTree, path: str, content: bytes, strict: bool, first: bool) -> shell.Done:
-    words = ["apply", "--cached", "--whitespace=nowarn"]
     if not change.exact(path):  # made on the pin; upstream has moved since
         return merge(index, content)
     if strict and base.kind == "fork" and first:
         _check_preimage(index, change, base, path, content)
     else:
         _refuse_doubtful(index, change, base, path, content)
-    ran = index.done(*words, "-", stdin=content, check=False)
+    ran = index.done("apply", "--cached", "--whitespace=nowarn", "-", stdin=content, check=False)
     # where not strict, another change may have done a part of it already
     return ran if ran.status == 0 or strict else merge(index, content)
 
@@ -200,7 +195,7 @@ def some_hunks(content: bytes, wanted: frozenset[int], before: frozenset[int]) -
     for number, hunk in enumerate(hunks, 1):
         found = re.match(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@", hunk)
         if found is None:
-            raise ForkliftError("a hunk has no head", [("have", hunk[:80].decode("utf-8", "replace"))], "forklift save")
+            raise ForkliftError("a hunk has no head", [("have", hunk[:80].decode("utf-8", "replace"))], "./forklift save ID")
         start, count, _, length = (int(value) if value is not None else 1 for value in found.groups())
         if number in wanted:
             place = b"@@ -%d,%d +%d,%d @@" % (start + old_shift, count, start + old_shift + new_shift, length)
@@ -222,7 +217,7 @@ def _refuse_doubtful(index: Git, change: Change, base: BaseTree, path: str, cont
             raise ForkliftError(
                 "an edit fits in several places",
                 [
-                    ("file", edit_path(change, path)),
+                    ("file", change.edit_file(path)),
                     ("base", base.label),
                     ("want", f"line {hunk.source_start} of the pin; its lines stand at {', '.join(str(at + 1) for at in places)}"),
                 ],
@@ -250,7 +245,7 @@ def _check_preimage(index: Git, change: Change, base: BaseTree, path: str, conte
         raise ForkliftError(
             "edit does not match its base",
             [
-                ("file", edit_path(change, path)),
+                ("file", change.edit_file(path)),
                 ("want", f"blob {want[:10]}, forks/{base.suite.name} has {have[:10]}{_changed_lines(content)}"),
             ],
             _mend(change, base),

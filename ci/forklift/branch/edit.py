@@ -178,5 +178,5 @@ def _drop_others(change: Change, kept: set[str]) -> list[str]:
         (change.overlay / path).unlink()
     stale = [path for path in change.edit_files if path not in kept]
     for path in stale:
-        branches.edit_path(change, path).unlink()
+        change.edit_file(path).unlink()
     return gone + stale
