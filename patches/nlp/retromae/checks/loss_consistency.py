@@ -46,6 +46,7 @@ def config():
 
 
 def retromae():
+    from retriever.draws import Draw
     from retriever.masking import RetroMAECollator
     from retriever.retromae import RetroMAEForPretraining
 
@@ -55,7 +56,7 @@ def retromae():
         rng = np.random.default_rng(100 + step)
         collator = RetroMAECollator(Words(), max_length=LENGTH, seed=step)
         rows = [text(rng, int(rng.integers(0, 10)), int(rng.integers(LENGTH // 2, LENGTH + 1))) for _ in range(BATCH)]
-        batch = collator([{"input_ids": row} for row in rows])
+        batch = collator([{"input_ids": row, "draw": Draw(place)} for place, row in enumerate(rows)])
         names = ("input_ids", "attention_mask", "labels", "decoder_input_ids", "decoder_attention_mask", "decoder_labels")
         return [paddle.to_tensor(batch[name]) for name in names]
 

@@ -22,7 +22,8 @@ import sentencepiece
 from paddlenlp.transformers import BertConfig, BertTokenizer, RobertaConfig
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-FOLDER = os.path.join(ROOT, "examples", "semantic_indexing", "bge")
+EXAMPLES = next(folder for folder in ("slm/examples", "examples") if os.path.isdir(os.path.join(ROOT, folder)))
+FOLDER = os.path.join(ROOT, EXAMPLES, "semantic_indexing", "bge")
 if FOLDER not in sys.path:
     sys.path.insert(0, FOLDER)
 

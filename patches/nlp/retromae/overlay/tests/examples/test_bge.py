@@ -131,7 +131,9 @@ class TestMasking(FolderTest):
         with self.assertRaisesRegex(ValueError, "encoder_ratio"):
             RetroMAECollator(self.tokenizer, encoder_ratio=1.0)
         with self.assertRaisesRegex(ValueError, "without a word"):
-            RetroMAECollator(self.tokenizer)([{"input_ids": [2, 3]}])
+            RetroMAECollator(self.tokenizer)([{"input_ids": [2, 3], "draw": Draw(0)}])
+        with self.assertRaisesRegex(ValueError, "no `draw`"):
+            RetroMAECollator(self.tokenizer)([{"input_ids": [2, 7, 3]}])
         path = os.path.join(self.folder, "bare", "vocab.txt")
         os.makedirs(os.path.dirname(path))
         with open(path, "w") as stream:
@@ -515,6 +517,8 @@ class TestIndex(unittest.TestCase):
             mine_hard_negatives(rows, self.queries, passages, index, first=300, last=310)
         with self.assertRaisesRegex(ValueError, "1 vectors hold numbers that are not finite"):
             FlatIndex(np.array([[1.0], [np.nan]]))
+        with self.assertRaisesRegex(ValueError, "1 vectors hold numbers that are not finite"):
+            index.search(np.full([1, index.vectors.shape[1]], np.nan), 3)
         strict = mine_hard_negatives(
             rows, self.queries, passages, index, first=0, last=50, count=50, max_relative_score=0.95
         )

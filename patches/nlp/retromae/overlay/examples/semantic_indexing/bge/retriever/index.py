@@ -23,6 +23,15 @@ except ImportError:
 BLOCK = 1024
 
 
+def finite(vectors):
+    """[n, size] as float32 in C order; a ValueError says how many vectors hold a number that is not finite."""
+    vectors = np.ascontiguousarray(vectors, dtype="float32")
+    bad = ~np.isfinite(vectors).all(axis=1)
+    if bad.any():
+        raise ValueError("%d vectors hold numbers that are not finite" % bad.sum())
+    return vectors
+
+
 class FlatIndex:
     """Exact search over the rows of a matrix. Results of equal score are ordered by row number, with either backend; which of
     them come in at the end of the list, if not all do, is up to the backend.
@@ -41,11 +50,7 @@ class FlatIndex:
             raise ValueError("backend %r is not one of auto, faiss, numpy" % (backend,))
         if backend == "faiss" and faiss is None:
             raise ImportError("faiss is not installed: pip install faiss-cpu, or use backend='numpy' (equal results)")
-        self.vectors = np.ascontiguousarray(vectors, dtype="float32")
-        if not np.isfinite(self.vectors).all():
-            raise ValueError(
-                "%d vectors hold numbers that are not finite" % (~np.isfinite(self.vectors)).any(axis=1).sum()
-            )
+        self.vectors = finite(vectors)
         self.backend = "faiss" if backend != "numpy" and faiss is not None else "numpy"
         if self.backend == "faiss":
             self.index = faiss.IndexFlatIP(self.vectors.shape[1])
@@ -62,8 +67,11 @@ class FlatIndex:
 
         Returns:
             tuple: scores [m, k] float32 and row numbers [m, k] int64, best first.
+
+        Raises:
+            ValueError: a number is not finite.
         """
-        queries, k = np.ascontiguousarray(queries, dtype="float32"), min(k, len(self))
+        queries, k = finite(queries), min(k, len(self))
         if self.backend == "faiss":
             scores, rows = self.index.search(queries, k)
             order = np.lexsort((rows, -scores), axis=-1)

@@ -15,7 +15,7 @@
 
 import numpy as np
 
-from .draws import MASKS, Draw
+from .draws import MASKS
 from .retromae import IGNORED
 
 MAX_PREDICTIONS = 512
@@ -106,7 +106,7 @@ class RetroMAECollator:
         seed (int): of the masks. Default: 0.
 
     Raises:
-        ValueError: a ratio is not between 0 and 1, or the vocabulary has no [MASK].
+        ValueError: a ratio is not between 0 and 1, or the vocabulary has no [MASK]; in a call, a text has no word or no `draw`.
     """
 
     def __init__(self, tokenizer, encoder_ratio=0.3, decoder_ratio=0.5, max_length=512, pad_to=None, seed=0):
@@ -154,13 +154,14 @@ class RetroMAECollator:
     def __call__(self, examples):
         """
         Args:
-            examples (list[dict]): `input_ids` of each text, with [CLS] and with [SEP] at the end, and its `draw` (without one, its place in
-                the batch is the row).
+            examples (list[dict]): `input_ids` of each text, with [CLS] and with [SEP] at the end, and its `draw` (row and epoch).
 
         Returns:
             dict: the arguments of `RetroMAEForPretraining.forward`, numpy int64; `decoder_attention_mask` is bool.
         """
-        rows = [self.row(e["input_ids"], e.get("draw") or Draw(i)) for i, e in enumerate(examples)]
+        if not all("draw" in example for example in examples):  # the place in the batch would repeat the masks of every batch
+            raise ValueError("a text has no `draw`: add Draw(row, epoch), as TextDataset and TokenFile do")
+        rows = [self.row(example["input_ids"], example["draw"]) for example in examples]
         length = self.pad_to or max(len(row["input_ids"]) for row in rows)
         fill = {"input_ids": self.tokenizer.pad_token_id, "decoder_input_ids": self.tokenizer.pad_token_id}
         fill.update({"labels": IGNORED, "decoder_labels": IGNORED})
