@@ -159,7 +159,9 @@ class RetroMAECollator:
         Returns:
             dict: the arguments of `RetroMAEForPretraining.forward`, numpy int64; `decoder_attention_mask` is bool.
         """
-        if not all("draw" in example for example in examples):  # the place in the batch would repeat the masks of every batch
+        if not all(
+            "draw" in example for example in examples
+        ):  # the place in the batch would repeat the masks of every batch
             raise ValueError("a text has no `draw`: add Draw(row, epoch), as TextDataset and TokenFile do")
         rows = [self.row(example["input_ids"], example["draw"]) for example in examples]
         length = self.pad_to or max(len(row["input_ids"]) for row in rows)
