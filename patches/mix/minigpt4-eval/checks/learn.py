@@ -94,6 +94,28 @@ def train(folder, steps, size, rate):
     return losses
 
 
+def evaluate(name, sets, out, work):
+    """The figures of one model's run: the lower end of each system's interval, and the controls that were not inside theirs."""
+    import minigpt4_eval_testing as tiny
+    import run_eval
+    from zeroshot.prompts import DEFAULTS
+
+    prompts = ["caption=sentence,short", "pope=yesno"]
+    parsers = ["caption=all", "pope=all", "retrieval=all", "vqa=short,by_question"]
+    words = tiny.words(sets, out, model=os.path.join(work, name), max_new_tokens=16, batch_size=40, outside="report")
+    if run_eval.main([*words, "--prompt", *prompts, "--parser", *parsers]):
+        raise SystemExit(f"the run of the {name} model failed")
+    with open(os.path.join(out, "results.json")) as stream:
+        tasks = json.load(stream)["tasks"]
+    metrics = {}
+    for task, by_prompt in tasks.items():
+        prompt, parser = DEFAULTS[task]
+        for system, made in by_prompt[prompt][parser]["systems"].items():
+            metrics[f"{name}.{task}.{system}"] = made["interval"][0]
+    metrics[f"{name}.outside"] = sum(e["verdict"] != "inside" for p in tasks.values() for q in p.values() for e in q.values())
+    return metrics
+
+
 def main():
     def add(parser):
         parser.add_argument("--steps", type=int, default=480)
@@ -104,7 +126,6 @@ def main():
     args = arguments(add)
     import minigpt4_eval_testing as tiny
     import run_eval
-    from zeroshot.prompts import DEFAULTS
 
     work = os.path.join(args.out, "work")
     os.makedirs(work)
@@ -114,28 +135,7 @@ def main():
     tiny.minigpt4(os.path.join(work, "untrained"), seed=1, spread=0.06, hidden=48)
     metrics = {}
     for name in ("trained", "untrained"):
-        out = os.path.join(args.out, name)
-        words = tiny.words(sets, out, model=os.path.join(work, name), max_new_tokens=16, batch_size=40, outside="report")
-        words += [
-            "--prompt",
-            "caption=sentence,short",
-            "pope=yesno",
-            "--parser",
-            "caption=all",
-            "pope=all",
-            "retrieval=all",
-            "vqa=short,by_question",
-        ]
-        if run_eval.main(words):
-            raise SystemExit(f"the run of the {name} model failed")
-        with open(os.path.join(out, "results.json")) as stream:
-            tasks = json.load(stream)["tasks"]
-        for task, prompts in tasks.items():
-            prompt, parser = DEFAULTS[task]
-            entry = prompts[prompt][parser]
-            for system, made in entry["systems"].items():
-                metrics[f"{name}.{task}.{system}"] = made["interval"][0]
-        metrics[f"{name}.outside"] = sum(e["verdict"] != "inside" for p in tasks.values() for q in p.values() for e in q.values())
+        metrics.update(evaluate(name, sets, os.path.join(args.out, name), work))
     if run_eval.main(["compare", os.path.join(args.out, "trained"), os.path.join(args.out, "untrained")]):
         raise SystemExit("the comparison failed")
     for task in sets:

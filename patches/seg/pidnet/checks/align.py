@@ -2,7 +2,7 @@
 
 The reference set holds what XuJiacong/PIDNet computed on weights that are rebuilt here from the parameter names alone. Each
 size is run in float32 and again in float64; keys of the float64 run end in `.f64` and are compared with the float64 run of the
-reference.
+reference. Updates are compared in float64 alone: what float32 rounds in one step, the next ones amplify in the reference itself.
 
 Two definitions differ between the frameworks and are brought together here, not tolerated:
 - Paddle updates the running variance with the biased variance of the batch, PyTorch with the unbiased one. The update of each
@@ -215,8 +215,11 @@ class Case(case.Case):
                     self.compare("forward", "%s.%s" % (name, there), found[there])
 
     def sgd_bneval(self, edge):
-        """Five steps of plain SGD in eval mode, without the boundary-aware term: well conditioned, so compared in full."""
-        steps = self.length("sgd_bneval.loss_seq")
+        """Five steps of plain SGD in eval mode, without the boundary-aware term: well conditioned, so compared in full.
+
+        In float32 the first step's gradients alone: float64 judges the updates.
+        """
+        steps = self.length("sgd_bneval.loss_seq") if self.double else 1
         if not steps:
             return
         self.reset()
@@ -230,6 +233,8 @@ class Case(case.Case):
             return sum(terms)
 
         case.descend(self.model, loss, 0.01, steps, first=lambda: self.gradients("bneval"), finish=True)
+        if not self.double:
+            return
         totals = [sum(piece) for piece in pieces]
         self.series("optimizer", "sgd_bneval.loss_seq", totals, each="sgd_bneval.loss.%d", first=1)
         self.compare("optimizer", "sgd_bneval.loss_pieces", np.array(pieces))
@@ -263,8 +268,9 @@ class Case(case.Case):
         self.buffers("train", counts)
         gradients = {name: value.grad.clone() for name, value in self.model.named_parameters() if value.grad is not None}
         self.sgd_bneval(edge)
-        self.sgd_bntrain("sgd", 0.01, 2, (total, gradients), edge)
-        self.sgd_bntrain("sgd_lr1e-5", 1e-5, 3, (total, gradients), edge)
+        if self.double:
+            self.sgd_bntrain("sgd", 0.01, 2, (total, gradients), edge)
+            self.sgd_bntrain("sgd_lr1e-5", 1e-5, 3, (total, gradients), edge)
         self.close()
 
 

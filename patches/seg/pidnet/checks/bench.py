@@ -4,12 +4,12 @@ Rows:
 - forward 1x3x256x512 of PIDNet-S, -M and -L and of PP-LiteSeg (STDC1): dygraph, the static program in Python (AST), Paddle
   Inference (oneDNN on paddle 2.6; off on 3.3, where it fails), ONNX Runtime;
 - PIDNet-S against PP-LiteSeg, both in Paddle Inference;
-- a training step of 2x3x128x256 (forward, losses, backward, SGD) of PIDNet-S, dygraph against static, and PP-LiteSeg likewise
+- a training step of 2x3x128x256 (forward, losses, backward, SGD) of PIDNet-S, dygraph against static, and with --full PP-LiteSeg likewise
   (on paddle 2.6 alone: this base's OhemCrossEntropyLoss does not run on 3.3).
 
 All weights are random, 19 classes, the logits are resized to the input. Threads: OMP_NUM_THREADS.
 
-    python bench.py --out DIR --quick      # half a minute on two free cores: without M and L
+    python bench.py --out DIR --quick      # half a minute on two free cores: without M, L and the rival's training
     python bench.py --out DIR --full       # the figures of evidence/benchmark_full.json
 """
 
@@ -117,9 +117,9 @@ def step_side(which, out, static):
 
 
 def training_rows(args, rounds, warmup):
-    """A training step of either network, dygraph against static and one network against the other."""
+    """A training step, dygraph against static; with --full of PP-LiteSeg too, and one network against the other."""
     # the losses of PP-LiteSeg add float32 and int64 at this base, which paddle 3 refuses
-    trained = ("pidnet_s", "pp_liteseg") if paddle_version().startswith("2.") else ("pidnet_s",)
+    trained = ("pidnet_s", "pp_liteseg") if args.full and paddle_version().startswith("2.") else ("pidnet_s",)
     steps = {f"{NAMES[which]} {mode}": step_side(which, args.out, mode == "static") for which in trained for mode in MODES}
     samples = interleave(steps, rounds, warmup)
     shape = "x".join(map(str, (STEP["batch"], 3) + STEP["crop"]))

@@ -20,7 +20,7 @@ from paddleseg.transforms import AddEdgeLabel
 from proving.training import Task, main, parser
 
 CLASSES = 6
-BATCH, HEIGHT, WIDTH = 4, 64, 128
+BATCH, HEIGHT, WIDTH = 2, 64, 128
 FIRST_STEPS = 25
 
 
@@ -42,10 +42,10 @@ def street(rng):
     return image.transpose(2, 0, 1), label
 
 
-def batch(step, dtype):
+def batch(step, dtype, size=BATCH):
     """Images, labels and edges of one step."""
     rng = np.random.default_rng(1000 + step)
-    pairs = [street(rng) for _ in range(BATCH)]
+    pairs = [street(rng) for _ in range(size)]
     transform = AddEdgeLabel()
     edges = np.stack([transform({"label": label})["edge"] for _, label in pairs])
     return (
@@ -59,7 +59,7 @@ def build(arguments):
     paddle.set_default_dtype(arguments.dtype)
     model = PIDNet(CLASSES, PIDNetBackbone(base_channels=32))
     model.train()
-    ohem = {"weight": [0.8, 0.9, 1.0, 1.1, 1.2, 1.0], "thresh": 0.9, "min_kept": 20000}
+    ohem = {"weight": [0.8, 0.9, 1.0, 1.1, 1.2, 1.0], "thresh": 0.9, "min_kept": 10000}
     criteria = {
         "types": [
             losses.PIDNetOhemLoss(**ohem),

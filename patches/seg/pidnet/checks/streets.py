@@ -22,6 +22,7 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -201,14 +202,23 @@ class Street:
         kerb = self.shade(pave * 1.15, 6)
         for x in (left, right):
             strip(x - 0.09, x + 0.09, kerb, SIDEWALK)
-        # a crossing street
+        self.crossing_street()
+        self.marks(left, right)
+        self.stains(left, right)
+        self.joints(left, right, pave)
+
+    def crossing_street(self):
+        rng = self.rng
         self.crossing = None
         if rng.random() < 0.35:
             z0 = rng.uniform(12, 45)
             z1 = z0 + rng.uniform(6, 9)
             self.crossing = (z0, z1)
             self.quad([(-90, 0, z0), (90, 0, z0), (90, 0, z1), (-90, 0, z1)], self.shade(self.asphalt, z0), ROAD)
-        # lane marks, kerb lines, zebra: paint on the road, class road
+
+    def marks(self, left, right):
+        """Lane marks, kerb lines, zebra: paint on the road, class road."""
+        rng = self.rng
         white = self.shade([205, 215, 215], 5)
         if rng.random() < 0.8:
             x = -self.offset + rng.normal(0, 0.2)
@@ -224,7 +234,10 @@ class Street:
             z0 = rng.uniform(6, 16)
             for x in np.arange(left + 0.3, right - 0.3, 0.9):
                 self.quad([(x, 0, z0), (x + 0.45, 0, z0), (x + 0.45, 0, z0 + 3), (x, 0, z0 + 3)], white)
-        # stains and repaired places
+
+    def stains(self, left, right):
+        """Stains and repaired places."""
+        rng = self.rng
         for _ in range(rng.integers(2, 7)):
             z = rng.uniform(3, 30)
             x = rng.uniform(left, right)
@@ -232,7 +245,10 @@ class Street:
             pts = [(x + size * np.cos(a) * 0.8, 0, z + size * np.sin(a) * 1.8) for a in np.linspace(0, 6.28, 9)[:-1]]
             pts = [(np.clip(px, left, right), 0, pz) for px, _, pz in pts]
             self.quad(pts, self.shade(self.asphalt * rng.uniform(0.72, 1.2), z))
-        # the joints of the slabs
+
+    def joints(self, left, right, pave):
+        """The joints of the slabs."""
+        rng = self.rng
         for x0, x1 in ((left - self.walk[0], left), (right, right + self.walk[1])):
             if rng.random() < 0.6:
                 for z in np.arange(2, 24, 1.5):
@@ -297,50 +313,84 @@ class Street:
         shop = rng.random() < 0.4
         shop_colour = rng.uniform(30, 220, 3)
         depth = rng.uniform(6, 14)
+        drawn = SimpleNamespace(
+            x=x,
+            sign=sign,
+            z0=z0,
+            z1=z1,
+            tall=tall,
+            wall=wall,
+            pane=pane,
+            lit=lit,
+            storey=storey,
+            width=width,
+            base=base,
+            roof=roof,
+            roof_colour=roof_colour,
+            shop=shop,
+            shop_colour=shop_colour,
+            depth=depth,
+        )
+        return lambda: self._paint_house(drawn)
 
-        def paint():
-            far = x + sign * depth
-            front = self.shade(wall * 0.92, z0, 2 - lit)
-            self.quad([(x, 0, z0), (far, 0, z0), (far, tall, z0), (x, tall, z0)], front, BUILDING)
-            self.quad([(x, 0, z0), (x, 0, z1), (x, tall, z1), (x, tall, z0)], self.shade(wall, (z0 + z1) / 2, lit), BUILDING)
-            if roof:
-                peak = tall + 1.8
-                self.quad(
-                    [(x, tall, z0), (x, tall, z1), (x + sign * 2.5, peak, z1), (x + sign * 2.5, peak, z0)],
-                    self.shade(roof_colour, z0),
-                    BUILDING,
-                )
-                self.quad(
-                    [(x, tall, z0), (x + sign * 2.5, peak, z0), (x + sign * 5, tall, z0)], self.shade(wall, z0, 2 - lit), BUILDING
-                )
-            if z1 > 75 or self.pixels(storey, z1) < 5:
-                return
-            glass = self.shade(pane, (z0 + z1) / 2)
-            floor = storey * (1.15 if shop else 0.35)
-            if shop:
-                self.quad(
-                    [(x, 0.3, z0 + 0.5), (x, 0.3, z1 - 0.5), (x, 2.5, z1 - 0.5), (x, 2.5, z0 + 0.5)], self.shade(pane * 0.8, z0)
-                )
-                self.quad(
-                    [(x, 2.5, z0 + 0.3), (x, 2.5, z1 - 0.3), (x, 3.1, z1 - 0.3), (x, 3.1, z0 + 0.3)], self.shade(shop_colour, z0)
-                )
-            while floor + storey * 0.7 < tall:
-                at = z0 + width * 0.5
-                while at + width * 0.5 < z1:
-                    if at + width * base * 0.5 > 0.9:
-                        self.quad(
-                            [
-                                (x, floor, at),
-                                (x, floor, at + width * 0.55),
-                                (x, floor + storey * 0.55, at + width * 0.55),
-                                (x, floor + storey * 0.55, at),
-                            ],
-                            glass,
-                        )
-                    at += width
-                floor += storey
+    def _paint_house(self, h):
+        far = h.x + h.sign * h.depth
+        front = self.shade(h.wall * 0.92, h.z0, 2 - h.lit)
+        self.quad([(h.x, 0, h.z0), (far, 0, h.z0), (far, h.tall, h.z0), (h.x, h.tall, h.z0)], front, BUILDING)
+        self.quad(
+            [(h.x, 0, h.z0), (h.x, 0, h.z1), (h.x, h.tall, h.z1), (h.x, h.tall, h.z0)],
+            self.shade(h.wall, (h.z0 + h.z1) / 2, h.lit),
+            BUILDING,
+        )
+        if h.roof:
+            self._paint_roof(h)
+        if h.z1 > 75 or self.pixels(h.storey, h.z1) < 5:
+            return
+        if h.shop:
+            self._paint_shop(h)
+        self._paint_windows(h)
 
-        return paint
+    def _paint_roof(self, h):
+        peak = h.tall + 1.8
+        self.quad(
+            [(h.x, h.tall, h.z0), (h.x, h.tall, h.z1), (h.x + h.sign * 2.5, peak, h.z1), (h.x + h.sign * 2.5, peak, h.z0)],
+            self.shade(h.roof_colour, h.z0),
+            BUILDING,
+        )
+        self.quad(
+            [(h.x, h.tall, h.z0), (h.x + h.sign * 2.5, peak, h.z0), (h.x + h.sign * 5, h.tall, h.z0)],
+            self.shade(h.wall, h.z0, 2 - h.lit),
+            BUILDING,
+        )
+
+    def _paint_shop(self, h):
+        self.quad(
+            [(h.x, 0.3, h.z0 + 0.5), (h.x, 0.3, h.z1 - 0.5), (h.x, 2.5, h.z1 - 0.5), (h.x, 2.5, h.z0 + 0.5)],
+            self.shade(h.pane * 0.8, h.z0),
+        )
+        self.quad(
+            [(h.x, 2.5, h.z0 + 0.3), (h.x, 2.5, h.z1 - 0.3), (h.x, 3.1, h.z1 - 0.3), (h.x, 3.1, h.z0 + 0.3)],
+            self.shade(h.shop_colour, h.z0),
+        )
+
+    def _paint_windows(self, h):
+        glass = self.shade(h.pane, (h.z0 + h.z1) / 2)
+        floor = h.storey * (1.15 if h.shop else 0.35)
+        while floor + h.storey * 0.7 < h.tall:
+            at = h.z0 + h.width * 0.5
+            while at + h.width * 0.5 < h.z1:
+                if at + h.width * h.base * 0.5 > 0.9:
+                    self.quad(
+                        [
+                            (h.x, floor, at),
+                            (h.x, floor, at + h.width * 0.55),
+                            (h.x, floor + h.storey * 0.55, at + h.width * 0.55),
+                            (h.x, floor + h.storey * 0.55, at),
+                        ],
+                        glass,
+                    )
+                at += h.width
+            floor += h.storey
 
     def tree(self, x, z):
         rng = self.rng
@@ -423,53 +473,70 @@ class Street:
         size = rng.uniform(0.28, 0.5)
         thick = {"sign": 0.07, "lamp": 0.13, "light": 0.12, "mast": 0.22}[kind]
         lamp = rng.integers(3)
-
-        def paint():
-            foot, top = self.project([(x, 0, z), (x + lean, tall, z)])
-            wide = max(self.pixels(thick, z), 2)
-            colour = self.shade(tone, z)
-            self.fill([foot - [wide / 2, 0], foot + [wide / 2, 0], top + [wide / 2, 0], top - [wide / 2, 0]], colour, POLE)
-            if kind == "lamp":
-                head = self.project([(x + side * 1.5, tall * 1.03, z)])[0]
-                self.line([top, head], wide * 0.8, colour, POLE)
-                self.line(
-                    [head, head - [side * self.pixels(0.5, z), 0]],
-                    wide * 1.4,
-                    self.shade([225, 235, 240], z) if self.weather == "dusk" else colour,
-                    POLE,
-                )
-            elif kind == "mast":
-                arm = self.pixels(0.9, z)
-                self.line([top - [arm, 0], top + [arm, 0]], wide * 0.7, colour, POLE)
-            elif kind == "sign":
-                r = max(self.pixels(size, z), 2)
-                at = top + [0, r * 0.6]
-                rim = self.shade([215, 220, 225], z)
-                if shape == 0:
-                    self.disc(at, (r, r), self.shade(face, z), SIGN)
-                    self.disc(at, (r * 0.6, r * 0.6), rim)
-                elif shape == 1:
-                    tri = np.array([(0, -1), (1, 0.8), (-1, 0.8)]) * r + at
-                    self.fill(tri, self.shade((45, 45, 200), z), SIGN)
-                    self.fill((tri - at) * 0.55 + at + [0, r * 0.12], rim)
-                else:
-                    box = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * r
-                    self.fill(box * [1.3, 0.8] + at, self.shade(face, z), SIGN)
-                    self.fill(box * [1.0, 0.12] + at, rim)
-            else:
-                w, h = self.pixels(0.20, z), self.pixels(0.5, z)
-                at = top - [0, h * 0.4]
-                box = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * [w, h]
-                self.fill(box + at, self.shade([36, 36, 36], z), SIGN)
-                for i, glow in enumerate(((50, 50, 235), (40, 170, 235), (80, 210, 60))):
-                    self.disc(
-                        at + [0, (i - 1) * h * 0.62],
-                        (w * 0.5, w * 0.5),
-                        glow if i == lamp else self.shade(np.asarray(glow) * 0.25, z),
-                    )
-
-        self.later(z - 0.05, paint)
+        drawn = SimpleNamespace(
+            x=x,
+            z=z,
+            kind=kind,
+            tall=tall,
+            tone=tone,
+            lean=lean,
+            side=side,
+            face=face,
+            shape=shape,
+            size=size,
+            thick=thick,
+            lamp=lamp,
+        )
+        self.later(z - 0.05, lambda: self._paint_pole(drawn))
         return np.array([x, tall, z])
+
+    def _paint_pole(self, p):
+        foot, top = self.project([(p.x, 0, p.z), (p.x + p.lean, p.tall, p.z)])
+        wide = max(self.pixels(p.thick, p.z), 2)
+        colour = self.shade(p.tone, p.z)
+        self.fill([foot - [wide / 2, 0], foot + [wide / 2, 0], top + [wide / 2, 0], top - [wide / 2, 0]], colour, POLE)
+        part = {"lamp": self._paint_lamp, "mast": self._paint_arm, "sign": self._paint_sign, "light": self._paint_light}[p.kind]
+        part(p, top, wide, colour)
+
+    def _paint_lamp(self, p, top, wide, colour):
+        head = self.project([(p.x + p.side * 1.5, p.tall * 1.03, p.z)])[0]
+        self.line([top, head], wide * 0.8, colour, POLE)
+        self.line(
+            [head, head - [p.side * self.pixels(0.5, p.z), 0]],
+            wide * 1.4,
+            self.shade([225, 235, 240], p.z) if self.weather == "dusk" else colour,
+            POLE,
+        )
+
+    def _paint_arm(self, p, top, wide, colour):
+        arm = self.pixels(0.9, p.z)
+        self.line([top - [arm, 0], top + [arm, 0]], wide * 0.7, colour, POLE)
+
+    def _paint_sign(self, p, top, wide, colour):
+        r = max(self.pixels(p.size, p.z), 2)
+        at = top + [0, r * 0.6]
+        rim = self.shade([215, 220, 225], p.z)
+        if p.shape == 0:
+            self.disc(at, (r, r), self.shade(p.face, p.z), SIGN)
+            self.disc(at, (r * 0.6, r * 0.6), rim)
+        elif p.shape == 1:
+            tri = np.array([(0, -1), (1, 0.8), (-1, 0.8)]) * r + at
+            self.fill(tri, self.shade((45, 45, 200), p.z), SIGN)
+            self.fill((tri - at) * 0.55 + at + [0, r * 0.12], rim)
+        else:
+            box = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * r
+            self.fill(box * [1.3, 0.8] + at, self.shade(p.face, p.z), SIGN)
+            self.fill(box * [1.0, 0.12] + at, rim)
+
+    def _paint_light(self, p, top, wide, colour):
+        w, h = self.pixels(0.20, p.z), self.pixels(0.5, p.z)
+        at = top - [0, h * 0.4]
+        box = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * [w, h]
+        self.fill(box + at, self.shade([36, 36, 36], p.z), SIGN)
+        for i, glow in enumerate(((50, 50, 235), (40, 170, 235), (80, 210, 60))):
+            self.disc(
+                at + [0, (i - 1) * h * 0.62], (w * 0.5, w * 0.5), glow if i == p.lamp else self.shade(np.asarray(glow) * 0.25, p.z)
+            )
 
     def wires(self, tops):
         """Between masts: 2 pixels of the painted canvas, one of the picture."""
@@ -502,62 +569,76 @@ class Street:
         ]
         body = np.clip(np.asarray(paints[rng.integers(8)]) * rng.uniform(0.7, 1.15) + rng.normal(0, 6, 3), 8, 245)
         glass = np.array([80, 70, 62]) * rng.uniform(0.5, 1.4)
+        drawn = SimpleNamespace(x=x, z=z, facing=facing, van=van, wide=wide, tall=tall, length=length, body=body, glass=glass)
+        self.later(z, lambda: self._paint_car(drawn))
 
-        def paint():
-            a, b = x - wide / 2, x + wide / 2
-            z1 = z + length
-            mid = tall * (0.9 if van else 0.58)
-            inset = 0.06 if van else 0.22
-            # shadow on the ground, picture only
-            self.quad(
-                [(a - 0.15, 0, z - 0.2), (b + 0.15, 0, z - 0.2), (b + 0.25, 0, z1), (a - 0.25, 0, z1)],
-                self.shade(self.asphalt * 0.42, z),
-            )
-            near = a if x > 0 else b  # which flank we see
-            flank = self.shade(body, z, 1 - self.sun * 0.4)
-            self.quad([(near, 0.25, z), (near, 0.25, z1), (near, mid, z1), (near, mid, z)], flank, CAR)
-            cab = near + (inset if near == a else -inset)
-            self.quad(
-                [(near, mid, z + 0.1), (near, mid, z1 - 0.9), (cab, tall, z1 - 1.5), (cab, tall, z + 0.4)],
-                self.shade(glass * 0.9, z),
-                CAR,
-            )
-            for at in (z + 0.75, z1 - 0.75):
-                wheel = self.project([(near, 0.3, at)])[0]
-                r = self.pixels(0.31, at)
-                self.disc(wheel, (r * 0.45, r), self.shade([24, 24, 24], at), CAR)
-            self.quad(
-                [(a, tall, z + 0.4), (b, tall, z + 0.4), (b, tall, z1 - 1.4), (a, tall, z1 - 1.4)], self.shade(body * 1.1, z), CAR
-            )
-            self.quad([(a, 0.25, z), (b, 0.25, z), (b, mid, z), (a, mid, z)], self.shade(body, z), CAR)
-            self.quad(
-                [(a, mid, z), (b, mid, z), (b - inset, tall, z + 0.3), (a + inset, tall, z + 0.3)], self.shade(body * 0.9, z), CAR
-            )
-            self.quad(
-                [
-                    (a + 0.14, mid + 0.02, z),
-                    (b - 0.14, mid + 0.02, z),
-                    (b - inset - 0.1, tall - 0.1, z + 0.3),
-                    (a + inset + 0.1, tall - 0.1, z + 0.3),
-                ],
-                self.shade(glass, z),
-            )
-            tyre = self.shade([22, 22, 22], z)
-            for edge in (a, b - 0.24):
-                self.quad([(edge, 0, z), (edge + 0.24, 0, z), (edge + 0.24, 0.3, z), (edge, 0.3, z)], tyre, CAR)
-            bright = [(50, 50, 225), (235, 240, 245)][int(facing < 0)]
-            if self.weather != "dusk":
-                bright = self.shade(bright, z)
-            for edge in (a + 0.05, b - 0.4):
-                self.quad(
-                    [(edge, mid * 0.62, z), (edge + 0.35, mid * 0.62, z), (edge + 0.35, mid * 0.85, z), (edge, mid * 0.85, z)],
-                    bright,
-                )
-            self.quad(
-                [(x - 0.28, 0.38, z), (x + 0.28, 0.38, z), (x + 0.28, 0.52, z), (x - 0.28, 0.52, z)], self.shade([205, 210, 210], z)
-            )
+    def _paint_car(self, c):
+        a, b = c.x - c.wide / 2, c.x + c.wide / 2
+        z1 = c.z + c.length
+        mid = c.tall * (0.9 if c.van else 0.58)
+        inset = 0.06 if c.van else 0.22
+        # shadow on the ground, picture only
+        self.quad(
+            [(a - 0.15, 0, c.z - 0.2), (b + 0.15, 0, c.z - 0.2), (b + 0.25, 0, z1), (a - 0.25, 0, z1)],
+            self.shade(self.asphalt * 0.42, c.z),
+        )
+        self._paint_flank(c, a, b, z1, mid, inset)
+        self._paint_body(c, a, b, z1, mid, inset)
+        self._paint_lights(c, a, b, mid)
 
-        self.later(z, paint)
+    def _paint_flank(self, c, a, b, z1, mid, inset):
+        near = a if c.x > 0 else b  # which flank we see
+        flank = self.shade(c.body, c.z, 1 - self.sun * 0.4)
+        self.quad([(near, 0.25, c.z), (near, 0.25, z1), (near, mid, z1), (near, mid, c.z)], flank, CAR)
+        cab = near + (inset if near == a else -inset)
+        self.quad(
+            [(near, mid, c.z + 0.1), (near, mid, z1 - 0.9), (cab, c.tall, z1 - 1.5), (cab, c.tall, c.z + 0.4)],
+            self.shade(c.glass * 0.9, c.z),
+            CAR,
+        )
+        for at in (c.z + 0.75, z1 - 0.75):
+            wheel = self.project([(near, 0.3, at)])[0]
+            r = self.pixels(0.31, at)
+            self.disc(wheel, (r * 0.45, r), self.shade([24, 24, 24], at), CAR)
+
+    def _paint_body(self, c, a, b, z1, mid, inset):
+        self.quad(
+            [(a, c.tall, c.z + 0.4), (b, c.tall, c.z + 0.4), (b, c.tall, z1 - 1.4), (a, c.tall, z1 - 1.4)],
+            self.shade(c.body * 1.1, c.z),
+            CAR,
+        )
+        self.quad([(a, 0.25, c.z), (b, 0.25, c.z), (b, mid, c.z), (a, mid, c.z)], self.shade(c.body, c.z), CAR)
+        self.quad(
+            [(a, mid, c.z), (b, mid, c.z), (b - inset, c.tall, c.z + 0.3), (a + inset, c.tall, c.z + 0.3)],
+            self.shade(c.body * 0.9, c.z),
+            CAR,
+        )
+        self.quad(
+            [
+                (a + 0.14, mid + 0.02, c.z),
+                (b - 0.14, mid + 0.02, c.z),
+                (b - inset - 0.1, c.tall - 0.1, c.z + 0.3),
+                (a + inset + 0.1, c.tall - 0.1, c.z + 0.3),
+            ],
+            self.shade(c.glass, c.z),
+        )
+
+    def _paint_lights(self, c, a, b, mid):
+        tyre = self.shade([22, 22, 22], c.z)
+        for edge in (a, b - 0.24):
+            self.quad([(edge, 0, c.z), (edge + 0.24, 0, c.z), (edge + 0.24, 0.3, c.z), (edge, 0.3, c.z)], tyre, CAR)
+        bright = [(50, 50, 225), (235, 240, 245)][int(c.facing < 0)]
+        if self.weather != "dusk":
+            bright = self.shade(bright, c.z)
+        for edge in (a + 0.05, b - 0.4):
+            self.quad(
+                [(edge, mid * 0.62, c.z), (edge + 0.35, mid * 0.62, c.z), (edge + 0.35, mid * 0.85, c.z), (edge, mid * 0.85, c.z)],
+                bright,
+            )
+        self.quad(
+            [(c.x - 0.28, 0.38, c.z), (c.x + 0.28, 0.38, c.z), (c.x + 0.28, 0.52, c.z), (c.x - 0.28, 0.52, c.z)],
+            self.shade([205, 210, 210], c.z),
+        )
 
     def _body(self, x, y, z, tall, rng):
         """A standing or riding person as canvas shapes; painted by caller."""
@@ -662,38 +743,55 @@ class Street:
         left, right = self.edges
         walk = [(left - self.walk[0], left), (right, right + self.walk[1])]
         for side, (x0, x1) in enumerate(walk):
-            out = x0 if side == 0 else x1
-            kerb = x1 - 0.35 if side == 0 else x0 + 0.35
-            if rng.random() < 0.6:
-                step = rng.uniform(6, 14)
-                for z in np.arange(rng.uniform(3, 10), 75, step):
-                    self.tree(kerb + rng.normal(0, 0.2), z)
-            if rng.random() < 0.45:
-                for _ in range(rng.integers(1, 4)):
-                    self.hedge(out, rng.uniform(4, 35))
-            if rng.random() < 0.55:
-                for _ in range(rng.integers(1, 4)):
-                    self.fence(kerb if rng.random() < 0.4 else out, rng.uniform(3, 30))
-            if rng.random() < 0.75:
-                step = rng.uniform(10, 20)
-                for z in np.arange(rng.uniform(4, 12), 70, step):
-                    self.pole(kerb, z, "lamp")
+            self.furnish(side, x0, x1)
+        self.traffic(left, right)
+        if self.sun > 0.2 and rng.random() < 0.6:
+            self.shadow_of_houses()
+        for _, _, paint in sorted(self.things, key=lambda t: (-t[0], t[1])):
+            paint()
+        if rng.random() < 0.3:
+            self.bonnet()
+        return self.develop()
+
+    def furnish(self, side, x0, x1):
+        """What stands, walks and parks on a sidewalk."""
+        rng = self.rng
+        out = x0 if side == 0 else x1
+        kerb = x1 - 0.35 if side == 0 else x0 + 0.35
+        if rng.random() < 0.6:
+            step = rng.uniform(6, 14)
+            for z in np.arange(rng.uniform(3, 10), 75, step):
+                self.tree(kerb + rng.normal(0, 0.2), z)
+        if rng.random() < 0.45:
             for _ in range(rng.integers(1, 4)):
-                kind = "sign" if rng.random() < 0.65 else "light"
-                self.pole(kerb + rng.normal(0, 0.15), rng.uniform(4.5, 26), kind)
-            if rng.random() < 0.35:
-                tops = [self.pole(out, z, "mast") for z in np.arange(rng.uniform(3, 9), 90, 22)]
-                self.wires(tops)
-            for _ in range(rng.poisson(1.7)):
-                self.pedestrian(rng.uniform(x0, x1), rng.uniform(3.5, 28))
-            if rng.random() < 0.25:
-                self.bin(kerb, rng.uniform(4, 16))
-            if rng.random() < 0.6:  # parked
-                x = x1 + 1.15 if side == 0 else x0 - 1.15
-                z = rng.uniform(3, 10)
-                while z < 60:
-                    self.car(x, z, 1 if side else -1)
-                    z += rng.uniform(5.2, 14)
+                self.hedge(out, rng.uniform(4, 35))
+        if rng.random() < 0.55:
+            for _ in range(rng.integers(1, 4)):
+                self.fence(kerb if rng.random() < 0.4 else out, rng.uniform(3, 30))
+        if rng.random() < 0.75:
+            step = rng.uniform(10, 20)
+            for z in np.arange(rng.uniform(4, 12), 70, step):
+                self.pole(kerb, z, "lamp")
+        for _ in range(rng.integers(1, 4)):
+            kind = "sign" if rng.random() < 0.65 else "light"
+            self.pole(kerb + rng.normal(0, 0.15), rng.uniform(4.5, 26), kind)
+        if rng.random() < 0.35:
+            tops = [self.pole(out, z, "mast") for z in np.arange(rng.uniform(3, 9), 90, 22)]
+            self.wires(tops)
+        for _ in range(rng.poisson(1.7)):
+            self.pedestrian(rng.uniform(x0, x1), rng.uniform(3.5, 28))
+        if rng.random() < 0.25:
+            self.bin(kerb, rng.uniform(4, 16))
+        if rng.random() < 0.6:  # parked
+            x = x1 + 1.15 if side == 0 else x0 - 1.15
+            z = rng.uniform(3, 10)
+            while z < 60:
+                self.car(x, z, 1 if side else -1)
+                z += rng.uniform(5.2, 14)
+
+    def traffic(self, left, right):
+        """Who is on the road."""
+        rng = self.rng
         for _ in range(rng.poisson(1.6)):
             lane = rng.choice([-1, 1])
             x = -self.offset + lane * self.half * 0.42
@@ -703,13 +801,6 @@ class Street:
         if rng.random() < 0.35:
             for _ in range(rng.integers(1, 4)):
                 self.pedestrian(rng.uniform(left, right), rng.uniform(5, 24))
-        if self.sun > 0.2 and rng.random() < 0.6:
-            self.shadow_of_houses()
-        for _, _, paint in sorted(self.things, key=lambda t: (-t[0], t[1])):
-            paint()
-        if rng.random() < 0.3:
-            self.bonnet()
-        return self.develop()
 
     def shadow_of_houses(self):
         left, right = self.edges

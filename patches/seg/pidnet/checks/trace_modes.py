@@ -53,7 +53,7 @@ def train(way, dtype, jumps, steps, answer):
     if way == "whole graph":
         model = paddle.jit.to_static(model, full_graph=True)
     wanted = criteria(jumps)
-    data = loss_consistency.batch(0, dtype)
+    data = loss_consistency.batch(0, dtype, size=4)
     optimizer = paddle.optimizer.Momentum(0.01, 0.9, parameters=model.parameters(), weight_decay=5e-4)
     values, first = [], None
     for step in range(steps):
