@@ -75,7 +75,7 @@ class PairsSpec(ScriptSpec, frozen=True, kw_only=True):
         bad = [pair for pair in pairs if pair.problem]
         stages = by_stage(pairs)
         details = {"stages": stages, "pairs": [msgspec.to_builtins(pair) for pair in pairs]}
-        summary = "  ".join(f"{stage} {_headline(facts)}" for stage, facts in stages.items())
+        summary = "  ".join(f"{stage} {headline(facts)}" for stage, facts in stages.items())
         if bad:
             first = max(bad, key=lambda pair: pair.max_rel)
             summary = f"{len(bad)} of {len(pairs)} pairs differ: {first.key}: {first.problem}"
@@ -114,10 +114,13 @@ def _stored(path: Path, key: str) -> Any:
     return value
 
 
-def _headline(facts: dict[str, Any]) -> str:
+def headline(facts: dict[str, Any]) -> str:
     """The float64 figure is the one that tells a right port from a wrong one."""
     single = f"{facts['max_rel']:.1e}"
-    return single if facts["float64"] is None else f"{single} (float64 {facts['float64']:.1e})"
+    if facts["float64"] is None:
+        return single
+    double = f"float64 {facts['float64']:.1e}"
+    return f"{single} ({double})" if facts["max_rel"] else double  # a stage may be compared in float64 alone
 
 
 def judge(out: Path, spec: PairsSpec, reference: Path) -> list[Comparison]:
