@@ -54,6 +54,18 @@ def test_the_semantic_weight_stays_on_the_device_of_the_image():
     assert np.abs(outs[0] - outs[1]).max() > 1e-6
 
 
+def test_each_image_may_have_a_weight_of_its_own():
+    x = paddle.randn([2, 3, 64, 64])
+    wanted = [build(semantic_weight=w)(x).numpy() for w in (0.25, 0.75)]
+
+    weights = paddle.to_tensor([[0.25, 0.75], [0.75, 0.25]])
+    found = build(semantic_weight=1.0)(x, weights).numpy()
+
+    np.testing.assert_allclose(found[0], wanted[0][0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found[1], wanted[1][1], rtol=1e-5, atol=1e-6)
+    assert np.abs(wanted[0] - wanted[1]).max() > 1e-6
+
+
 def test_the_size_of_the_image_changes_no_parameter():
     shapes = [{
         name: tuple(param.shape)
