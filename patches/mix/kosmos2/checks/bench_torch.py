@@ -52,11 +52,11 @@ def inputs(size):
     return {**given, "labels": np.where(mask == 1, -100, ids)}
 
 
-def torch_side(args):
+def torch_model(args):
+    """Random weights in the layout of Hugging Face, written once and read by both sides."""
     import torch
     from transformers import Kosmos2Config, Kosmos2ForConditionalGeneration
 
-    torch.set_num_threads(args.threads)
     path = os.path.join(args.out, "hf")
     if not os.path.isdir(path):
         torch.manual_seed(77)
@@ -67,6 +67,14 @@ def torch_side(args):
         model.save_pretrained(path)
     model = Kosmos2ForConditionalGeneration.from_pretrained(path).eval()
     model.generation_config.eos_token_id = None
+    return model
+
+
+def torch_side(args):
+    import torch
+
+    torch.set_num_threads(args.threads)
+    model = torch_model(args)
     given = {key: torch.from_numpy(value) for key, value in inputs(args.size).items()}
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     prompt = {key: value for key, value in given.items() if key != "labels"}

@@ -94,6 +94,34 @@ def outputs(model, golden, dtype):
     return out.loss, {key: value.detach().numpy() for key, value in values.items()}
 
 
+def generated(model, golden):
+    """Ids of every case, and the scores of its beams."""
+    made = {}
+    given = {name: torch.from_numpy(golden["gen_" + name]) for name in INPUTS[1:]}
+    given["pixel_values"] = torch.from_numpy(golden["pixel_values"])
+    start, eos = given["input_ids"].shape[1], int(golden["gen_eos_token_id"][0])
+    for number, options in enumerate(CASES):
+        options = dict(options)
+        if "min_length" in options:
+            options["min_new_tokens"] = options.pop("min_length")
+        options["eos_token_id"] = eos if options.pop("eos", False) else None
+        with torch.no_grad():
+            found = model.generate(
+                **given,
+                max_new_tokens=10,
+                do_sample=False,
+                pad_token_id=1,
+                return_dict_in_generate=True,
+                output_scores=True,
+                **options,
+            )
+        made["case%d.ids" % number] = found.sequences[:, start:].numpy()
+        if options.get("num_beams", 1) > 1:
+            made["case%d.scores" % number] = found.sequences_scores.numpy()
+        print(number, options, made["case%d.ids" % number].tolist())
+    return made
+
+
 def extra(one):
     """Outputs in float64, gradients, generation, another size of image."""
     golden, made, kept = one.arrays, {}, {}
@@ -117,28 +145,7 @@ def extra(one):
         image = torch.from_numpy(seeding.seeded("kosmos2.larger", (1, 3, 56, 70), "normal"))
         with torch.no_grad():
             made["larger_image"] = model.vision_model(image, interpolate_pos_encoding=True).last_hidden_state.numpy()
-        given = {name: torch.from_numpy(golden["gen_" + name]) for name in INPUTS[1:]}
-        given["pixel_values"] = torch.from_numpy(golden["pixel_values"])
-        start, eos = given["input_ids"].shape[1], int(golden["gen_eos_token_id"][0])
-        for number, options in enumerate(CASES):
-            options = dict(options)
-            if "min_length" in options:
-                options["min_new_tokens"] = options.pop("min_length")
-            options["eos_token_id"] = eos if options.pop("eos", False) else None
-            with torch.no_grad():
-                found = model.generate(
-                    **given,
-                    max_new_tokens=10,
-                    do_sample=False,
-                    pad_token_id=1,
-                    return_dict_in_generate=True,
-                    output_scores=True,
-                    **options,
-                )
-            made["case%d.ids" % number] = found.sequences[:, start:].numpy()
-            if options.get("num_beams", 1) > 1:
-                made["case%d.scores" % number] = found.sequences_scores.numpy()
-            print(number, options, made["case%d.ids" % number].tolist())
+        made.update(generated(model, golden))
     return made, distance(kept["float32"], kept["float64"])
 
 
@@ -211,11 +218,29 @@ def inputs_and_texts(out):
     np.savez_compressed(os.path.join(out, "images.npz"), **values)
 
 
+TYPES = ("people", "clothing", "animals", "scene", "vehicles", "other", "bodyparts", "instruments")
+NAMES = ("a man", "red shirt", "a dog", "the street", "blue car", "an umbrella", "his hand", "a guitar", "two women", "snow")
+
+
+def _sentence(draw, ids):
+    """A sentence with three phrases: (as annotated, plain, spans of those with boxes, {phrase: its id})."""
+    chosen = draw.permutation(len(NAMES))[:3]
+    order = draw.permutation(4)[:3]
+    words, caption, phrases = "", "", []
+    for place, (name, which) in enumerate(zip(chosen, order)):
+        kinds = "/".join(draw.permutation(TYPES)[: draw.integers(1, 3)])
+        words += ("[/EN#%s/%s %s] and " if place < 2 else "[/EN#%s/%s %s] .") % (ids[which], kinds, NAMES[name])
+        start = len(caption)
+        caption += NAMES[name]
+        if which < 3:
+            phrases.append([[start, len(caption)]])
+        caption += " and " if place < 2 else " ."
+    return words, caption, phrases, {NAMES[name]: ids[which] for name, which in zip(chosen, order)}
+
+
 def flickr_annotations(folder):
     """Made annotations of Flickr30k Entities, MDETR's file for them, and lines of predictions."""
     draw = np.random.default_rng(30)
-    types = ("people", "clothing", "animals", "scene", "vehicles", "other", "bodyparts", "instruments")
-    names = ("a man", "red shirt", "a dog", "the street", "blue car", "an umbrella", "his hand", "a guitar", "two women", "snow")
     tree = {"test.txt": "", "images": []}
     lines, number = ["S-0\tnoise", "P-0\t-0.1"], 0
     for image in range(1000, 1012):
@@ -234,17 +259,7 @@ def flickr_annotations(folder):
         tree["Annotations/%d.xml" % image] = "<annotation>%s%s</annotation>" % (size, objects)
         sentences = []
         for sentence in range(2):
-            chosen = draw.permutation(len(names))[:3]
-            order = draw.permutation(4)[:3]
-            words, caption, phrases = "", "", []
-            for place, (name, which) in enumerate(zip(chosen, order)):
-                kinds = "/".join(draw.permutation(types)[: draw.integers(1, 3)])
-                words += ("[/EN#%s/%s %s] and " if place < 2 else "[/EN#%s/%s %s] .") % (ids[which], kinds, names[name])
-                start = len(caption)
-                caption += names[name]
-                if which < 3:
-                    phrases.append([[start, len(caption)]])
-                caption += " and " if place < 2 else " ."
+            words, caption, phrases, shown = _sentence(draw, ids)
             sentences.append(words)
             if not phrases:
                 continue
@@ -253,8 +268,7 @@ def flickr_annotations(folder):
             tree["images"].append(entry)
             for (span,) in phrases:
                 phrase = caption[span[0] : span[1]]
-                which = ids[order[[names[n] for n in chosen].index(phrase)]]
-                lines.append(_line(draw, number, phrase, caption[: span[0]], boxes[which], width, height))
+                lines.append(_line(draw, number, phrase, caption[: span[0]], boxes[shown[phrase]], width, height))
                 number += 1
         tree["Sentences/%d.txt" % image] = "\n".join(sentences) + "\n"
     return tree, lines
