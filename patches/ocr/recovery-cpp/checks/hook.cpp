@@ -1,4 +1,4 @@
-// What stands between cpp_infer and the library: names of the documents, crops, blanks, lines outside of the regions.
+// What stands between cpp_infer and the library: names of the documents, crops, blanks, lines that the regions do not have as a whole.
 //
 //     hook DIR      # writes DIR/photo_ocr.docx; returns the number of what is wrong
 
@@ -105,23 +105,110 @@ OCRPredictResult found(const std::string &text, int x1, int y1, int x2, int y2, 
   return made;
 }
 
-void check_outside() {
-  const std::vector<StructurePredictResult> regions = {figure(0, 0, 300, 100)};
-  const auto out = StructureRecovery::Outside({found("in", 10, 10, 200, 30), found("edge", 200, 10, 360, 30), found("half", 250, 50, 400, 70),
-                                               found("out", 10, 200, 200, 220)},
-                                              regions);
-  check(out.size() == 2 && out[0].text == "half" && out[1].text == "out", "lines outside of every region");
-  std::vector<StructurePredictResult> all = regions;
-  StructureRecovery::AddOutside({found("two", 50, 235, 200, 255), found("one", 50, 200, 200, 220), found("far", 50, 600, 200, 620),
-                                 found("noise", 300, 600, 400, 620, 0.3f)},
-                                all);
-  check(all.size() == 3, "neighbouring lines are one region");
-  if (all.size() == 3) {
-    check(all[1].text_res.size() == 2 && all[1].text_res[0].text == "one" && all[1].text_res[1].text == "two", "from above");
-    check(all[1].box == std::vector<float>({50, 200, 200, 255}), "box of the region");
-    check(all[1].text_res[1].box[0] == std::vector<int>({0, 35}), "boxes of lines begin at the corner of the region");
-    check(all[2].text_res.size() == 1 && all[2].text_res[0].text == "far", "what is not sure is no text");
+void check_ready(const std::string &out) {
+  check(StructureRecovery::Ready(out + "/a/b/c") && StructureRecovery::Ready(out + "/a/b/c"), "directories in one another");
+  StructureRecovery recovery;
+  recovery.AddPage(page_of_two(), {figure(100, 50, 500, 350)});
+  check(recovery.Write(out + "/a/b/c", "deep"), "a document in a new directory");
+  check(!StructureRecovery::Ready(out + "/a/b/c/deep_ocr.docx/d"), "a file is no directory");
+}
+
+using Lines = std::vector<OCRPredictResult>;
+using Regions = std::vector<StructurePredictResult>;
+
+StructurePredictResult text(float x1, float y1, float x2, float y2, const Lines &lines) {
+  StructurePredictResult made = figure(x1, y1, x2, y2);
+  made.type = "text";
+  for (OCRPredictResult line : lines) { // given on the page
+    for (std::vector<int> &point : line.box) {
+      point[0] -= (int)x1;
+      point[1] -= (int)y1;
+    }
+    made.text_res.push_back(line);
   }
+  return made;
+}
+
+// Region by region, its lines and its box.
+std::string all(const Regions &regions) {
+  std::string words;
+  for (const StructurePredictResult &region : regions) {
+    for (float place : region.box)
+      words += std::to_string((int)place) + " ";
+    for (const OCRPredictResult &line : region.text_res)
+      words += line.text + "@" + std::to_string((int)region.box[0] + line.box[0][0]) + "," +
+               std::to_string((int)region.box[1] + line.box[0][1]) + " ";
+    words += "| ";
+  }
+  return words;
+}
+
+// The lines that are to be read on a page of 1000 x 1000.
+std::string unread(const Lines &lines, const Regions &regions) {
+  std::string words;
+  for (const OCRPredictResult &line : StructureRecovery::Unread(lines, regions, cv::Size(1000, 1000)))
+    words += line.text + " ";
+  return words;
+}
+
+void check_lines() {
+  const auto want = [](const std::string &got, const std::string &wanted, const char *what) { check(got == wanted, what, got); };
+  const auto added = [](const Lines &lines, Regions regions) {
+    StructureRecovery::AddRead(StructureRecovery::Unread(lines, regions, cv::Size(1000, 1000)), regions);
+    return all(regions);
+  };
+  const Regions picture = {figure(0, 0, 300, 100)};
+  want(unread({found("in", 10, 10, 200, 30), found("edge", 200, 10, 360, 30), found("half", 250, 50, 400, 70), found("out", 10, 200, 200, 220)},
+              picture),
+       "half out ", "a picture shows what is mostly in it");
+  want(added({found("two", 50, 235, 200, 255), found("one", 50, 200, 200, 220), found("far", 50, 600, 200, 620),
+              found("noise", 300, 600, 400, 620, 0.3f)},
+             picture),
+       "0 0 300 100 | 50 200 200 255 one@50,200 two@50,235 | 50 600 200 620 far@50,600 | ", "lines outside of every region");
+
+  // a paragraph whose region ends before its second line
+  const Regions cut = {text(100, 100, 300, 180, {found("first", 102, 100, 298, 120), found("he second li", 100, 130, 300, 150), found("third", 102, 160, 200, 180)})};
+  const Lines page = {found("first", 101, 101, 299, 121), found("the second line", 70, 130, 360, 150), found("third", 101, 160, 201, 180)};
+  want(unread(page, cut), "the second line ", "a line that sticks out is read whole");
+  want(added(page, cut), "70 100 360 180 first@102,100 the second line@70,130 third@102,160 | ", "in the place of its part, boxes stay");
+  want(added({found("whole", 70, 130, 360, 150, 0.3f)}, cut), all(cut), "an unsure reading changes nothing");
+  want(added({found("short", 70, 130, 360, 150)}, cut), all(cut), "a shorter reading changes nothing");
+
+  // its lower half is cut off
+  const Regions low = {text(100, 100, 400, 112, {found("fold", 100, 98, 400, 114)})};
+  want(added({found("told", 100, 96, 400, 120)}, low), "100 100 400 120 told@100,96 | ", "a line that is cut along");
+  want(unread({found("told", 100, 88, 400, 110)}, low), "told ", "above as well");
+  want(unread({found("told", 100, 99, 400, 114)}, low), "", "the detector's boxes are larger than the ink");
+
+  // the crop did not show it to the detector
+  want(added({found("missed", 110, 150, 290, 170)}, {text(100, 100, 300, 180, {found("first", 102, 100, 298, 120)})}),
+       "100 100 300 180 first@102,100 missed@110,150 | ", "a line that the crop did not show");
+
+  // one region in another: both have a part
+  const Regions nested = {text(100, 100, 300, 180, {found("he second li", 100, 130, 300, 150)}), text(110, 125, 300, 155, {found("e second li", 110, 130, 300, 150)})};
+  want(added({found("the second line", 70, 130, 360, 150)}, nested), "70 100 360 180 the second line@70,130 | 110 125 300 155 | ", "once, of nested regions");
+
+  // half in a region, half in none: not twice
+  want(added({found("a heading", 200, 130, 480, 150)}, {text(100, 100, 300, 180, {found("a head", 200, 130, 300, 150)})}),
+       "100 100 300 180 | 200 130 480 150 a heading@200,130 | ", "a part is not written beside the whole");
+
+  // what the detector takes for one line in two columns stays two
+  const Regions columns = {text(100, 100, 300, 180, {found("left", 100, 130, 300, 150)}), text(340, 100, 540, 180, {found("right", 340, 130, 540, 150)})};
+  want(unread({found("left right", 70, 130, 570, 150)}, columns), "", "two columns");
+  // and so do two lines below each other
+  want(unread({found("one", 70, 100, 360, 150)}, {text(100, 100, 300, 150, {found("a", 100, 100, 300, 122), found("b", 100, 128, 300, 150)})}), "", "two lines");
+
+  // the detector broke the line on the page, not in the crop
+  Lines broken = StructureRecovery::Unread({found("line", 250, 130, 360, 150)}, {text(100, 100, 300, 180, {found("the second li", 100, 130, 300, 150)})}, cv::Size(1000, 1000));
+  check(broken.size() == 1 && broken[0].box == std::vector<std::vector<int>>({{100, 130}, {360, 130}, {360, 150}, {100, 150}}), "as long as what was read");
+
+  // vertical text, cut at its end
+  want(added({found("down", 100, 100, 124, 460)}, {text(98, 98, 126, 400, {found("dow", 100, 100, 124, 400)})}), "98 98 126 460 down@100,100 | ", "vertical text");
+  // a table with cells shows its lines
+  StructurePredictResult table = text(0, 0, 300, 100, {});
+  table.type = "table";
+  table.html = "<table><tr><td>a</td></tr></table>";
+  want(unread({found("a", 200, 10, 360, 30)}, {table}), "", "a table shows its text");
 }
 
 } // namespace
@@ -129,11 +216,11 @@ void check_outside() {
 int main(int argc, char **argv) {
   if (argc != 2)
     return 100;
-  check(StructureRecovery::Built(), "built with it");
+  check_ready(argv[1]);
   check_names();
   write_pictures(argv[1]);
   check_blanks();
-  check_outside();
+  check_lines();
   std::printf("%d looked at, %d wrong\n", looked, wrong);
   return wrong;
 }

@@ -220,7 +220,7 @@ def main():
         command = variant(
             command, os.path.join(args.out, "no_gaps"), lambda text: re.sub(r"(kBlank = )0\.\d+f", r"\g<1>1e9f", text)
         )
-    images, out = os.path.join(args.out, "pages"), os.path.join(args.out, "recovered")
+    images, out = os.path.join(args.out, "pages"), os.path.join(args.out, "recovered", "two", "pages")
     os.makedirs(images)
     expected = draw(images)
     run(command, models, images, out)

@@ -30,22 +30,28 @@ public:
   StructureRecovery();
   ~StructureRecovery();
 
-  // False when the program was built without it.
-  static bool Built();
+  // Makes the directory `output`. False, with a message on stderr, when that
+  // fails or when the program was built without recovery.
+  static bool Ready(const std::string &output);
 
   // One name a document, without its extension; images that differ only in
   // that keep it ("a.jpg" and "a.png": "a_jpg" and "a_png").
   static std::vector<std::string> Names(const std::vector<cv::String> &images);
 
-  // Of the lines of a whole page, those of which less than half lies in the
-  // regions of the layout model: nobody has read them.
+  // Of the lines of a whole page of this size, those that are not read as a
+  // whole yet: they lie outside of every region of the layout model, stick out
+  // of theirs, or its crop did not show them to the detector. A box also covers
+  // what the regions have of its line.
   static std::vector<OCRPredictResult>
-  Outside(const std::vector<OCRPredictResult> &lines,
-          const std::vector<StructurePredictResult> &regions);
+  Unread(const std::vector<OCRPredictResult> &lines,
+         const std::vector<StructurePredictResult> &regions,
+         const cv::Size &page);
 
-  // Adds such lines, when they were read, as regions of text.
-  static void AddOutside(const std::vector<OCRPredictResult> &lines,
-                         std::vector<StructurePredictResult> &regions);
+  // Adds such lines, when they were read, to the region that has most of them,
+  // in the place of what the regions have of them, and the others as regions
+  // of text.
+  static void AddRead(const std::vector<OCRPredictResult> &lines,
+                      std::vector<StructurePredictResult> &regions);
 
   // Text of a line with a blank where the ink leaves a gap as wide as one
   // between two characters that are not ideographs: the recognizer overlooks
