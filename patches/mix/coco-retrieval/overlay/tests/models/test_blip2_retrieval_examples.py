@@ -47,6 +47,21 @@ SHAPES = ("disc", "box", "cross")
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 WORDS = ("a", "the", "is", "there", "on", "gray", "that", "of", *COLORS, *SHAPES, "left", "right", "top", "bottom")
 
+# the evaluation, killed in the picture batch of that number; not a fork of this process, whose threads a child would not have
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import run_eval_retrieval
+embeds, kill_at, count = run_eval_retrieval.Evaluation._embeds, int(sys.argv[2]), [0]
+def counted(*args):
+    count[0] += 1
+    if count[0] == kill_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return embeds(*args)
+run_eval_retrieval.Evaluation._embeds = counted
+sys.exit(run_eval_retrieval.main(sys.argv[3:]))
+"""
+
 
 def scene(seed, size=56):
     """(picture, two captions): one shape of one color on gray, at one of four places."""
@@ -215,41 +230,31 @@ class EvaluationTest(FolderTest):
             made += ["--" + name, str(value)]
         return made
 
-    def forked(self, words, kill_at=None, **variables):
+    def run_apart(self, words, kill_at=None, **variables):
         """Exit status of a run in a process of its own, which with `kill_at` is killed in that picture batch."""
-        child = os.fork()
-        if not child:
-            os.environ.update(variables)
-            embeds, count = run_eval_retrieval.Evaluation._embeds, [0]
-
-            def counted(*args):
-                count[0] += 1
-                if count[0] == kill_at:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return embeds(*args)
-
-            run_eval_retrieval.Evaluation._embeds = counted
-            code, _ = quiet(run_eval_retrieval.main, words)
-            os._exit(code)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        command = [sys.executable, "-c", KILLED, EXAMPLES, str(kill_at or 0), *words]
+        environment = dict(os.environ, PYTHONPATH=ROOT + os.pathsep + os.environ.get("PYTHONPATH", ""), **variables)
+        return subprocess.run(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ).returncode
 
     def results(self, out):
         with open(self.place(out, "results.json"), encoding="utf-8") as stream:
             return json.load(stream)["recall"]
 
     def test_killed_and_shared(self):
-        self.assertEqual(self.forked(self.words("whole")), 0)
+        self.assertEqual(self.run_apart(self.words("whole")), 0)
         want = self.results("whole")
         self.assertEqual(set(want), {"ITC", "ITC and ITM"})
         for kill_at in (3, 6):  # among the features, among the matches
             out = f"cut{kill_at}"
-            self.assertEqual(self.forked(self.words(out), kill_at), -signal.SIGKILL)
-            self.assertEqual(self.forked(self.words(out)), 0)
+            self.assertEqual(self.run_apart(self.words(out), kill_at), -signal.SIGKILL)
+            self.assertEqual(self.run_apart(self.words(out)), 0)
             self.assertEqual(self.results(out), want)
         two = {"PADDLE_TRAINERS_NUM": "2"}
-        self.assertEqual(self.forked(self.words("two"), 3, PADDLE_TRAINER_ID="1", **two), -signal.SIGKILL)
+        self.assertEqual(self.run_apart(self.words("two"), 3, PADDLE_TRAINER_ID="1", **two), -signal.SIGKILL)
         self.assertEqual(
-            self.forked(self.words("two"), PADDLE_TRAINER_ID="0", **two), 0
+            self.run_apart(self.words("two"), PADDLE_TRAINER_ID="0", **two), 0
         )  # takes the dead one's part over
         self.assertEqual(self.results("two"), want)
         with open(self.place("two", "report.html"), encoding="utf-8") as stream:

@@ -24,6 +24,7 @@ import os
 from dataclasses import dataclass
 from typing import Optional
 
+import numpy as np
 import paddle
 import paddle.nn as nn
 import paddle.nn.functional as F
@@ -72,6 +73,18 @@ def retrieval_config(vision=None, qformer=None, num_query_tokens=32, embed_dim=2
     return Blip2Config(vision_config=vision, qformer_config=made, text_config="", freeze_vit=False, **kwargs)
 
 
+LOWEST = float(np.finfo("float32").min)
+
+
+class RetrievalBert(BertModel):
+    """The suite's Q-Former with a mask that SOT can follow: its own calls `numpy.finfo` in the forward pass."""
+
+    def invert_attention_mask(self, encoder_attention_mask):
+        """[N, L] or [N, M, L], 1 where a position is seen, to [N, 1, 1 or M, L], the lowest float32 where it is not."""
+        axes = [1, 2] if encoder_attention_mask.dim() == 2 else [1]
+        return (1.0 - encoder_attention_mask.unsqueeze(axes)) * LOWEST
+
+
 class RetrievalQFormer(nn.Layer):
     """
     The Q-Former with the heads of retrieval, under the names of the suite's stage 1 (`BertLMHeadModel`).
@@ -85,7 +98,7 @@ class RetrievalQFormer(nn.Layer):
         config.encoder_width, config.query_length = width, config.num_query_tokens
         config.gradient_checkpointing = getattr(config, "gradient_checkpointing", False)
         self.ln_vision = nn.LayerNorm(width, epsilon=ln_vision_epsilon)
-        self.bert = BertModel(config, add_pooling_layer=False)
+        self.bert = RetrievalBert(config, add_pooling_layer=False)
         self.bert.embeddings.token_type_embeddings = None
         self.query_tokens = self.create_parameter(
             [1, config.num_query_tokens, config.hidden_size],
