@@ -76,8 +76,20 @@ def retrieval_config(vision=None, qformer=None, num_query_tokens=32, embed_dim=2
 LOWEST = float(np.finfo("float32").min)
 
 
+def _whole(forward_fn, chunk_size, chunk_dim, *inputs):
+    return forward_fn(*inputs)
+
+
 class RetrievalBert(BertModel):
-    """The suite's Q-Former with a mask that SOT can follow: its own calls `numpy.finfo` in the forward pass."""
+    """
+    The suite's Q-Former in a form that SOT can follow: its own calls `numpy.finfo` for the mask and, to cut the feed-forward part into
+    chunks, `inspect.signature` in the forward pass. Here that part is computed whole.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for layer in self.encoder.layer:
+            layer.apply_chunking_to_forward = _whole
 
     def invert_attention_mask(self, encoder_attention_mask):
         """[N, L] or [N, M, L], 1 where a position is seen, to [N, 1, 1 or M, L], the lowest float32 where it is not."""
