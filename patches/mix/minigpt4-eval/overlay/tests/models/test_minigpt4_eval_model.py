@@ -38,6 +38,21 @@ from PIL import Image  # noqa: E402
 from zeroshot import datasets, models, prompts, runner  # noqa: E402
 
 TEXT = {"max_new_tokens": 8, "batch_size": 3, "dtype": "float32", "device": "cpu", "outside": "report"}
+# the command, killed in the batch after that many; not a fork of this process, whose threads a child would not have
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import run_eval
+from zeroshot import models
+generate, last, count = models.MiniGPT4.generate, int(sys.argv[2]), [0]
+def dying(*args):
+    count[0] += 1
+    if 0 <= last < count[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return generate(*args)
+models.MiniGPT4.generate = dying
+sys.exit(run_eval.main(sys.argv[3:]))
+"""
 
 
 class ModelTest(unittest.TestCase):
@@ -67,25 +82,14 @@ class ModelTest(unittest.TestCase):
             code = run_eval.main(words)
         return code, errors.getvalue()
 
-    def forked(self, words, kill_after=None, **variables):
+    def run_apart(self, words, kill_after=None, **variables):
         """Exit status of the command in a process of its own; with `kill_after` it is killed in that batch."""
-        child = os.fork()
-        if not child:
-            os.environ.update(variables)
-            if kill_after is not None:
-                generate, count = models.MiniGPT4.generate, [0]
-
-                def dying(*args):
-                    count[0] += 1
-                    if count[0] > kill_after:
-                        os.kill(os.getpid(), signal.SIGKILL)
-                    return generate(*args)
-
-                models.MiniGPT4.generate = dying
-            with open(os.devnull, "w") as sink, contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
-                code = run_eval.main(words)
-            os._exit(code)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        batches = -1 if kill_after is None else kill_after
+        command = [sys.executable, "-c", KILLED, EXAMPLES, str(batches), *words]
+        environment = dict(os.environ, PYTHONPATH=ROOT + os.pathsep + os.environ.get("PYTHONPATH", ""), **variables)
+        return subprocess.run(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ).returncode
 
     def raw(self, out):
         """{file's job: {id: record}} of what is stored."""
@@ -185,18 +189,18 @@ class ModelTest(unittest.TestCase):
         self.assertEqual(code, 3)  # seeded weights answer worse than random answers do
 
     def test_killed_and_two_processes(self):
-        self.assertEqual(self.forked(self.words("one", "vqa")), 0)
+        self.assertEqual(self.run_apart(self.words("one", "vqa")), 0)
         whole = self.raw("one")
-        self.assertEqual(self.forked(self.words("cut", "vqa"), kill_after=3), -signal.SIGKILL)
+        self.assertEqual(self.run_apart(self.words("cut", "vqa"), kill_after=3), -signal.SIGKILL)
         self.assertFalse(os.path.exists(self.place("cut", "results.json")))
         left = sum(map(len, self.raw("cut").values()))
         self.assertTrue(0 < left < 15, left)
-        self.assertEqual(self.forked(self.words("cut", "vqa")), 0)
+        self.assertEqual(self.run_apart(self.words("cut", "vqa")), 0)
         self.assertEqual(self.raw("cut"), whole)
         for rank in ("1", "0"):  # the last one writes the results
             self.assertFalse(os.path.exists(self.place("two", "results.json")))
             variables = {"PADDLE_TRAINER_ID": rank, "PADDLE_TRAINERS_NUM": "2"}
-            self.assertEqual(self.forked(self.words("two", "vqa"), **variables), 0)
+            self.assertEqual(self.run_apart(self.words("two", "vqa"), **variables), 0)
         self.assertEqual(self.raw("two"), whole)
         for name in ("results.jsonl", "report.md"):
             made = [open(self.place(out, name), encoding="utf-8").read() for out in ("one", "two", "cut")]
@@ -223,7 +227,7 @@ class ModelTest(unittest.TestCase):
             {name.split(".")[-2] for name in os.listdir(self.place("launched", "raw")) if name.endswith("jsonl")},
             {"0", "1"},
         )
-        self.assertEqual(self.forked(self.words("single", "gqa")), 0)
+        self.assertEqual(self.run_apart(self.words("single", "gqa")), 0)
         self.assertEqual(self.raw("launched"), self.raw("single"))
 
     def test_weights_that_are_missing_or_foreign(self):
