@@ -98,7 +98,9 @@ def test_one_image(user, files, tmp_path, locale, word):
     assert someone.shown("single-preview") == (120, 90)
     table = someone.page.locator("#section-single .rows table")
     assert table.locator("thead th").count() == 6 and table.locator("tbody tr").count() > 2
+    assert someone.page.locator("#single-preview img").get_attribute("alt") == {"en-US": "Preview", "zh-CN": "标注预览"}[locale]
     someone.picture("done")
+    pages.results_fit(someone, locale)
     path = someone.download("single-download", tmp_path)
     assert os.path.basename(path) == "img0.json"
     label = opened(path, picture(0))
@@ -138,6 +140,12 @@ def test_many_images_zips_and_a_directory(user, server, files, bad_files, tmp_pa
     someone.picture("done")
     shapes, report = (someone.page.locator("#section-batch .rows tbody").nth(number) for number in (0, 1))
     assert "empty.png" in report.inner_text() and "猫.jpg" in shapes.inner_text()
+    pages.results_fit(someone, "zh-CN")
+    thumbnail = someone.page.locator("#batch-preview .thumbnail-item").nth(1)
+    assert thumbnail.get_attribute("aria-label") == "猫.jpg" and thumbnail.locator("img").get_attribute("alt") == ""
+    thumbnail.click()
+    someone.page.locator("#batch-preview .preview").wait_for(state="visible")
+    assert someone.faults() == []
     path = someone.download("batch-download", tmp_path)
     unpacked = tmp_path / "unpacked"
     with zipfile.ZipFile(path) as result:
@@ -153,6 +161,18 @@ def test_many_images_zips_and_a_directory(user, server, files, bad_files, tmp_pa
         else:
             assert LabelFile(str(target)).shapes
     assert server.runs() == []
+
+
+def test_more_files_by_the_keyboard(user, files):
+    someone = user()
+    someone.tab(1)
+    someone.upload("batch-files", files / "img0.png")
+    with someone.page.expect_file_chooser() as chooser:
+        someone.page.locator("#batch-files .icon-button").first.focus()
+        someone.page.keyboard.press("Enter")
+    chooser.value.set_files([str(files / "img1.png")])
+    someone.page.locator("#batch-files tr.file").nth(1).wait_for(state="visible")
+    assert someone.faults() == []
 
 
 def link():

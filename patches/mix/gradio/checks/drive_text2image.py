@@ -54,7 +54,8 @@ def pixels(user, tab, folder):
 
 @pytest.mark.parametrize("tab", TABS)
 def test_a_tab(user, server, photo, tmp_path, tab):
-    someone = user("zh-CN" if tab in TABS[::2] else "en-US")
+    locale = "zh-CN" if tab in TABS[::2] else "en-US"
+    someone = user(locale)
     fill(someone, tab, photo, 7)
     someone.run(tab)
     someone.wait(tab, r"完成，用时 [\d.]+ 秒，种子 7" if tab in TABS[::2] else r"Done in [\d.]+ s with seed 7")
@@ -65,6 +66,7 @@ def test_a_tab(user, server, photo, tmp_path, tab):
         image = pixels(someone, tab, tmp_path)
         assert image.shape[1::-1] == SIZES[tab] and image.std() > 5
         someone.picture("done")
+        pages.results_fit(someone, locale)
         return
     video = someone.page.locator("#text2video-result video")
     someone.page.wait_for_function("document.querySelector('#text2video-result video').readyState >= 2")
@@ -72,6 +74,7 @@ def test_a_tab(user, server, photo, tmp_path, tab):
     assert (width, height) == SIZES[tab] and abs(seconds - 1) < 0.1 and video.evaluate("v => v.error") is None
     assert someone.shown("text2video-gif") == SIZES[tab]
     someone.picture("done")
+    pages.results_fit(someone, locale)
     with imageio.get_reader(someone.download("text2video-download", tmp_path)) as reader:
         assert (reader.get_meta_data()["codec"], reader.get_meta_data()["fps"]) == ("h264", 4.0)
         frames = [np.asarray(frame) for frame in reader]

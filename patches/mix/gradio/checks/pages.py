@@ -107,6 +107,28 @@ def speaks_one_language(someone, locale):
         assert not re.findall(r"\b(image|why|label|score|points|area|prompt|Run|Cancel|Status|Holes)\b", text)
 
 
+def results_fit(someone, locale):
+    """With results on the page: one language, axe finds nothing, and nothing reaches beyond a desk's or a phone's window."""
+    speaks_one_language(someone, locale)
+    usual = someone.page.viewport_size
+    for width, height in ((390, 844), (usual["width"], usual["height"])):
+        someone.page.set_viewport_size({"width": width, "height": height})
+        assert someone.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert someone.faults() == []
+        for table in someone.page.locator(".rows:visible").all():
+            no_word_is_broken_or_out_of_reach(someone, table)
+
+
+def no_word_is_broken_or_out_of_reach(someone, table):
+    """Each cell is one line, and the arrow keys bring the last column into the window."""
+    assert table.evaluate("part => Math.max(...[...part.querySelectorAll('th, td')].map(cell => cell.clientHeight))") < 40
+    table.focus()
+    for _ in range(30):
+        someone.page.keyboard.press("ArrowRight")
+    last = "part => part.querySelector('th:last-child').getBoundingClientRect().right <= innerWidth"
+    someone.page.wait_for_function(last, arg=table.element_handle(), timeout=5000)
+
+
 def fits(someone, parts):
     """Every part of the page can be reached without a menu, nothing reaches beyond the window, axe finds nothing."""
     width = someone.page.viewport_size["width"]

@@ -52,6 +52,7 @@ CSS = """
 .or, .empty, .empty *, .info-text, .min_value, .max_value { color: var(--body-text-color) !important; opacity: 1 !important; }
 button.primary { background: #9a3412 !important; color: white !important; }
 button.primary:disabled { background: #57534e !important; opacity: 1 !important; }
+.icon-button .upload-container[hidden] { display: none; }
 .rows { overflow: auto; max-height: 480px; }
 .rows table { border-collapse: collapse; width: max-content; min-width: 100%; }
 .rows caption { text-align: left; padding: 4px 0; }
@@ -59,14 +60,33 @@ button.primary:disabled { background: #57534e !important; opacity: 1 !important;
 """
 
 
-# gradio's own parts, mended for readers who use a screen reader or the keyboard
+# gradio's own parts, mended for readers who use a screen reader or the keyboard: what is empty is a picture, a result is called by its
+# label, a thumbnail by its caption and not twice, and the button that adds files holds no other one
 SCRIPT = """
 () => {
+  const each = (chosen, work) => document.querySelectorAll(chosen).forEach(work);
+  const name = (part, key, text) => part.getAttribute(key) === text || part.setAttribute(key, text);
   const mend = () => {
-    document.querySelectorAll(".empty[aria-label]:not([role])").forEach((part) => part.setAttribute("role", "img"));
+    each(".empty[aria-label]:not([role])", (part) => name(part, "role", "img"));
+    each(".image-container > button img", (part) => {
+      name(part, "alt", part.closest(".block").querySelector("[data-testid=block-label]").innerText.trim());
+    });
+    each(".thumbnail-item:has(.caption-label)", (part) => {
+      name(part.querySelector("img"), "alt", "");
+      name(part, "aria-label", part.querySelector(".caption-label").innerText);
+    });
+    each(".icon-button .upload-container", (part) => {
+      const outer = part.closest(".icon-button");
+      name(outer, "aria-label", part.getAttribute("aria-label"));
+      name(outer, "title", part.getAttribute("aria-label"));
+      if (part.hidden) return;
+      part.hidden = true;
+      outer.addEventListener("click", (event) => part.contains(event.target) || part.click());
+    });
   };
   mend();
-  new MutationObserver(mend).observe(document.body, { childList: true, subtree: true });
+  const what = { childList: true, subtree: true, characterData: true, attributeFilter: ["alt", "aria-label"] };
+  new MutationObserver(mend).observe(document.body, what);
 }
 """
 
