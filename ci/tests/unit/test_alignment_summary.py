@@ -1,4 +1,4 @@
-"""The summary of a stage, and its line. A tensor that is zero within its tolerance has no relative error, and is judged all the same."""
+"""The summary of a stage, and its line. A tensor that is zero within its tolerance has no relative error, and is judged."""
 
 import numpy as np
 import pytest

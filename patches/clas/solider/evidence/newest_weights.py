@@ -1,7 +1,7 @@
 """Upstream's SOLIDER, as the series for the newest commit has it, with the reference's weights, against the reference's features.
 
-The weights are rebuilt from the names of the reference's parameters and go through the converter of the series. Run in the work tree of that
-series (`./forklift edit clas-solider --onto newest`), with PYTHONPATH=<work tree>:ci:
+The weights are rebuilt from the names of the reference's parameters and go through the converter of the series. Run in the work tree
+of that series (`./forklift edit clas-solider --onto newest`), with PYTHONPATH=<work tree>:ci:
 
     python <change>/evidence/newest_weights.py <change>/reference tiny
 """
@@ -27,13 +27,13 @@ def compare(reference, arch, weight):
     model.set_state_dict({name: paddle.to_tensor(value) for name, value in weights.items()})
     model.eval()
     image = reference.seeded("input:solider:x:224x224", (1, 3, 224, 224)).astype("float32")
-    wanted = reference.arrays["sw%s.224x224.global" % weight]
+    wanted = reference.arrays[f"sw{weight}.224x224.global"]
     gap = np.abs(model(paddle.to_tensor(image)).numpy() - wanted)
     return gap.max(), gap.mean(), np.abs(wanted).max()
 
 
 for size in sys.argv[2:]:
     stored = ReferenceSet(sys.argv[1], "solider_swin_" + size)
-    name = "SwinTransformer_%s_patch4_window7_224_SOLIDER" % size
+    name = f"SwinTransformer_{size}_patch4_window7_224_SOLIDER"
     for share in (0.0, 0.2, 1.0):
-        print(size, share, "max %.1e, mean %.1e, of %.2f" % compare(stored, name, share), flush=True)
+        print(size, share, "max {:.1e}, mean {:.1e}, of {:.2f}".format(*compare(stored, name, share)), flush=True)

@@ -1,6 +1,6 @@
-"""Upstream's PIDNet, as the series for the newest commit has it, with the authors' weights, against what the authors' code computed.
+"""Upstream's PIDNet, as the series for the newest commit has it, with the authors' weights, against what their code computed.
 
-The weights are rebuilt from the names of the authors' parameters (as in checks/align.py) and go through the converter of the series.
+The weights are rebuilt from the names of their parameters (as in checks/align.py) and go through the converter of the series.
 Run in the work tree of that series (`./forklift edit seg-pidnet --onto newest`), with PYTHONPATH=<work tree>:ci:
 
     python <change>/evidence/newest_weights.py <change>/reference s m l
@@ -36,4 +36,5 @@ def gap(reference):
 
 
 for size in sys.argv[2:]:
-    print(size, "%d tensors, within %.1e" % gap(ReferenceSet(sys.argv[1], "pidnet_" + size)), flush=True)
+    tensors, largest = gap(ReferenceSet(sys.argv[1], "pidnet_" + size))
+    print(size, f"{tensors} tensors, within {largest:.1e}", flush=True)
