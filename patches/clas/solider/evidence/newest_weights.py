@@ -1,7 +1,7 @@
 """Upstream's SOLIDER, as the series for the newest commit has it, with the reference's weights, against the reference's features.
 
-The weights are rebuilt from the names of the reference's parameters and go through the converter of the series. Run in the work tree
-of that series (`./forklift edit clas-solider --onto newest`), with PYTHONPATH=<work tree>:ci:
+The weights are rebuilt from the names of the reference's parameters and go through the converter of the series. Run in its
+work tree (`./forklift edit clas-solider --onto newest`), with PYTHONPATH=<work tree>:ci:
 
     python <change>/evidence/newest_weights.py <change>/reference tiny
 """
