@@ -63,11 +63,9 @@ def region(kind, box, res):
     return {"type": kind, "bbox": box, "res": res}
 
 
-def cases():
-    """{name: (pages, text, exit code)}; a page is a list of regions, or the bytes of its file."""
+def nested():
+    """Regions within one another, which print their lines once."""
     made = {}
-    for name, (html, want) in TABLES.items():
-        made["table_" + name] = ([[table(120, 100, 1410, 300, html)]], want, 0)
     outer = text("text", 120, 200, 1410, EN)
     inner = {**outer, "type": "title", "bbox": [115, 240, 1535, 282], "res": [outer["res"][1]]}
     small = {**outer, "bbox": [118, 198, 1534, 238], "res": [outer["res"][0]]}
@@ -80,6 +78,32 @@ def cases():
     }.items():
         made["nested_" + name] = ([regions], whole, 0)
     made["nested_table_and_text"] = ([[outer, table(110, 190, 1430, 150, rows(EN))]], whole, 0)
+    return made
+
+
+def lost():
+    """What cannot be in the document is said."""
+    made = {}
+    made["lost_figure"] = ([[region("figure", [100, 100, 500, 500], [])]], "", 1)
+    made["lost_equation"] = ([[region("equation", [100, 100, 500, 500], [])]], "", 1)
+    made["lost_table"] = ([[table(120, 100, 1410, 300, "")]], "", 1)
+    made["lost_result"] = (
+        [[region("text", [100, 100, 500, 500], {"words": "x"}), text("text", 120, 600, 1410, ["kept"])]],
+        "kept",
+        1,
+    )
+    good = json.dumps(text("text", 120, 600, 1410, ["kept"])).encode()
+    made["lost_line"] = ([good + b'\n{"type":"text","bbox":[1,1,9,9],"res":[{"te'], "kept", 1)
+    made["lost_in_sheet"] = ([[table(120, 100, 1410, 300, "<tr><td>%s</td></tr>" % ("y" * 40000))]], "y" * 40000, 1)
+    return made
+
+
+def cases():
+    """{name: (pages, text, exit code)}; a page is a list of regions, or the bytes of its file."""
+    made = {}
+    for name, (html, want) in TABLES.items():
+        made["table_" + name] = ([[table(120, 100, 1410, 300, html)]], want, 0)
+    made.update(nested())
     made["equations"] = (
         [
             [
@@ -100,18 +124,7 @@ def cases():
     note = text("footnote", 120, 2200, 1410, ["1 See there", "and on."])
     for name, words in {"footnote": "shown\u00b9 here", "footnote_twice": "one\u00b9 two\u00b9"}.items():
         made[name] = ([[text("text", 120, 600, 1410, [words]), note]], words + "1Seethereandon.", 0)
-    # what cannot be in the document is said
-    made["lost_figure"] = ([[region("figure", [100, 100, 500, 500], [])]], "", 1)
-    made["lost_equation"] = ([[region("equation", [100, 100, 500, 500], [])]], "", 1)
-    made["lost_table"] = ([[table(120, 100, 1410, 300, "")]], "", 1)
-    made["lost_result"] = (
-        [[region("text", [100, 100, 500, 500], {"words": "x"}), text("text", 120, 600, 1410, ["kept"])]],
-        "kept",
-        1,
-    )
-    good = json.dumps(text("text", 120, 600, 1410, ["kept"])).encode()
-    made["lost_line"] = ([good + b'\n{"type":"text","bbox":[1,1,9,9],"res":[{"te'], "kept", 1)
-    made["lost_in_sheet"] = ([[table(120, 100, 1410, 300, "<tr><td>%s</td></tr>" % ("y" * 40000))]], "y" * 40000, 1)
+    made.update(lost())
     for name, case in inputs().items():
         if case["parity"]:  # its text is that of its lines and of the model's plain tables
             made["page_" + name] = (case["pages"], page_text(case["pages"]), 0)

@@ -150,6 +150,22 @@ void write_cell(lxw_worksheet *sheet, Formats *formats, const Cell &cell,
     check(worksheet_write_string(sheet, row, column, text.c_str(), format));
 }
 
+// Text as the header of a sheet, in its middle; empty for no text.
+std::string header_text(const std::string &caption) {
+  const std::string text = xml_text(caption);
+  std::string header = text.empty() ? "" : "&C";
+  for (size_t i = 0; i < text.size(); ++i) {
+    header +=
+        text[i] == '&' ? "&&" : std::string(1, text[i] == '\n' ? ' ' : text[i]);
+    // libxlsxwriter counts "&G" and "&[Picture]" as pictures, behind a doubled
+    // "&" as well, and refuses the header: a word joiner parts them
+    if (text[i] == '&' && i + 1 < text.size() &&
+        (text[i + 1] == 'G' || text[i + 1] == '['))
+      header += "\xE2\x81\xA0";
+  }
+  return header;
+}
+
 void write_sheet(lxw_worksheet *sheet, Formats *formats, const Table &table,
                  const std::string &place, std::vector<std::string> *losses) {
   std::vector<int> widths(table.columns, 6);
@@ -174,11 +190,14 @@ void write_sheet(lxw_worksheet *sheet, Formats *formats, const Table &table,
   if (table.header_rows > 0)
     worksheet_freeze_panes(sheet, table.header_rows, 0);
   // the caption stands above the printed sheet: the cells are the table's
-  std::string caption = "&C";
-  for (char c : xml_text(plain_text(table.caption)))
-    caption += c == '&' ? "&&" : std::string(1, c == '\n' ? ' ' : c);
-  if (caption.size() > 2 && decode_utf8(caption).size() < 255)
-    check(worksheet_set_header(sheet, caption.c_str()));
+  const std::string caption = plain_text(table.caption);
+  const std::string header = header_text(caption);
+  if (decode_utf8(header).size() < 255 && !header.empty())
+    check(worksheet_set_header(sheet, header.c_str()));
+  else if (losses && !header.empty())
+    losses->push_back(place + ": a caption of " +
+                      std::to_string(decode_utf8(caption).size()) +
+                      " characters, too long for the header of a sheet");
 }
 
 // libxlsxwriter does not look whether its temporary files took what it wrote

@@ -165,6 +165,23 @@ TEST_CASE("and so they come into the sheet") {
 TEST_CASE("the caption stands above the printed sheet") {
   CHECK(has(sheet("<table><caption>A & B</caption><tr><td>1</td></tr></table>"),
             "&amp;CA &amp;&amp; B"));
+  // what libxlsxwriter takes for pictures
+  const char *joined =
+      "&amp;CP&amp;&amp;\xE2\x81\xA0G &amp;&amp;\xE2\x81\xA0[Picture]";
+  CHECK(has(sheet("<table><caption>P&amp;G &amp;[Picture]</caption>"
+                  "<tr><td>1</td></tr></table>"),
+            joined));
+}
+
+TEST_CASE("a caption that a header cannot take is said") {
+  const Document document = tables({"<table><caption>" + std::string(300, 'x') +
+                                    "</caption><tr><td>1</td></tr></table>"});
+  const std::string directory = temporary_directory("caption");
+  std::vector<std::string> losses;
+  write_xlsx(document, directory + "/t.xlsx", &losses);
+  std::filesystem::remove_all(directory);
+  REQUIRE(losses.size() == 1);
+  CHECK(has(losses[0], "Table 1: a caption of 300 characters"));
 }
 
 TEST_CASE("merged cells, widths, frozen head") {
