@@ -150,7 +150,7 @@ def words_of(command, models, images, out):
     words = [command, "--image_dir=" + images, "--type=structure", "--recovery=true", "--output=" + out]
     words += ["--%s_model_dir=%s" % (part, folder) for part, folder in sorted(models.items())]
     words += ["--layout=true", "--table=true", "--visualize=false", "--cpu_threads=2"]
-    # a pass of oneDNN in the wheel of Paddle 2.6.2 (self_attention_fuse_pass) is SIGILL on a CPU without AVX-512
+    # without oneDNN, as paddle_wheel/paddle_inference_api.h starts it
     words += ["--enable_mkldnn=false"]
     dictionaries = os.path.abspath(os.path.join("ppocr", "utils"))
     words += ["--rec_char_dict_path=" + os.path.join(dictionaries, "ppocr_keys_v1.txt")]

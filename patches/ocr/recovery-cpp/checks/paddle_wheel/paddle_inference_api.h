@@ -29,6 +29,7 @@ struct AnalysisConfig {
   void EnableUseGpu(uint64_t, int, Precision = Precision::kFloat32);
   void DisableGpu();
   void EnableMKLDNN();
+  void DisableMKLDNN();
   void SetMkldnnCacheCapacity(int);
   void SetCpuMathLibraryNumThreads(int);
   void SwitchUseFeedFetchOps(int = true);
@@ -48,7 +49,11 @@ private:
 
 namespace paddle_infer {
 
-using Config = paddle::AnalysisConfig;
+// oneDNN is on in the wheel from the start, and a pass of it
+// (self_attention_fuse_pass) is SIGILL on a CPU without AVX-512
+struct Config : paddle::AnalysisConfig {
+  Config() { DisableMKLDNN(); }
+};
 
 class Tensor {
 public:
@@ -71,6 +76,6 @@ public:
   bool Run();
 };
 
-std::shared_ptr<Predictor> CreatePredictor(const Config &config);
+std::shared_ptr<Predictor> CreatePredictor(const paddle::AnalysisConfig &config);
 
 } // namespace paddle_infer
