@@ -14,6 +14,7 @@ from ppcls.arch import backbone
 from ppcls.utils import convert_solider
 
 from proving.reference import ReferenceSet
+from proving.weights import assign
 
 
 def compare(reference, arch, weight):
@@ -24,7 +25,7 @@ def compare(reference, arch, weight):
     state = {**{entry["name"]: index for entry in reference.entries if entry["kind"] == "const"}, **reference.weights()}
     checkpoint = {"teacher": {"backbone." + name: value for name, value in state.items()}}
     weights = convert_solider.convert(convert_solider.select_backbone(checkpoint)[0], target)
-    model.set_state_dict({name: paddle.to_tensor(value) for name, value in weights.items()})
+    assign(model, weights)
     model.eval()
     image = reference.seeded("input:solider:x:224x224", (1, 3, 224, 224)).astype("float32")
     wanted = reference.arrays[f"sw{weight}.224x224.global"]

@@ -15,6 +15,7 @@ from paddleseg.models.backbones import pidnet
 
 from proving import tree
 from proving.reference import ReferenceSet
+from proving.weights import assign
 
 convert_pidnet = tree.load("tools", "convert_pidnet.py")
 
@@ -25,7 +26,7 @@ def gap(reference):
     backbone, model = convert_pidnet.read_architecture(state)
     network = PIDNet(backbone=pidnet.PIDNet(**backbone), **model)
     weights = convert_pidnet.convert(state, {name: value.shape for name, value in network.state_dict().items()})
-    network.set_state_dict({name: paddle.to_tensor(value) for name, value in weights.items()})
+    assign(network, weights)
     network.eval()
     spec = reference.inputs[0]
     image = reference.seeded(spec["name"], spec["shape"], spec["kind"]).astype("float32")
