@@ -28,7 +28,7 @@ _WORDS = {
         "gap": "{word} ({gap:.0e}, from step {step})",
         "alone": "close, float32 alone",
         "gradient": "{word} (gradient {gap:.0e}{rest})",
-        "rest": ", losses from step {step}",
+        "rest": ", losses in {dtype} from step {step}",
         "no": "no",
         "break": ", {count} break",
         "breaks": ", {count} breaks",
@@ -38,11 +38,12 @@ _WORDS = {
         "{ast} ({ast_share}) as a whole graph, {sot} ({sot_share}) under SOT. "
         "Median step time, static against dygraph (CPU time): whole graph {ast_ratio}, SOT {sot_ratio}.",
         "legend": "*equal*: the largest relative difference of the loss is at most 1e-5 over all 50 steps, in float32, or in "
-        "float64 where it says so: a row that is not equal in float32 is always run in float64 as well, and the gradients of its "
-        "first step are compared there. *close*: the losses part in float64, too, from the step that is named, but the gradient is "
-        "that of dygraph (relative gap at most 1e-6): rounding grows too fast. *close, float32 alone*: at most 1e-3 in float32, "
-        "with no control yet. *apart*: anything else, or another gradient. *step time*: whole graph / SOT against dygraph. "
-        "*lines*: lines of the suite's code changed for this model alone. *breaks*: places where SOT leaves the graph.",
+        "float64 where it says so. A mode that is not equal in float32 has a control in float64: the gradients of its first step, "
+        "and its 50 steps where *(float64)* or *losses in float64* stands. *close*: the losses part from the step that is named, "
+        "in the type that is named, but the gradient in float64 is that of dygraph (relative gap at most 1e-6): rounding "
+        "grows too fast. *close, float32 alone*: at most 1e-3 in float32, and no control. *apart*: anything else, or another "
+        "gradient. *step time*: whole graph / SOT against dygraph. *lines*: lines of the suite's code changed for this model "
+        "alone. *breaks*: places where SOT leaves the graph.",
     },
     "zh": {
         "head": ["模型", "类", "整图（AST）", "SOT", "单步耗时", "改动行数", "50 步损失", "说明"],
@@ -52,7 +53,7 @@ _WORDS = {
         "gap": "{word}（{gap:.0e}，自第 {step} 步起）",
         "alone": "接近，仅 float32",
         "gradient": "{word}（梯度 {gap:.0e}{rest}）",
-        "rest": "，损失自第 {step} 步起",
+        "rest": "，{dtype} 损失自第 {step} 步起",
         "no": "不支持",
         "break": "，{count} 处断图",
         "breaks": "，{count} 处断图",
@@ -62,10 +63,10 @@ _WORDS = {
         "{any} 行（{any_share}）至少可在一种静态模式下训练，"
         "整图 {ast} 行（{ast_share}），SOT {sot} 行（{sot_share}）。"
         "静态与动态单步耗时之比的中位数（CPU 时间）：整图 {ast_ratio}，SOT {sot_ratio}。",
-        "legend": "*一致*：50 步内损失的最大相对误差不超过 1e-5（float32，或注明的 float64）："
-        "float32 下不一致的行一律再以 float64 运行，并比较第一步的梯度。"
-        "*接近*：float64 下损失自所注步数起也不一致，但梯度与动态图相同（相对误差不超过 1e-6），即舍入误差增长过快。"
-        "*接近，仅 float32*：float32 下不超过 1e-3，尚无对照。*偏离*：其余情形，或梯度不同。"
+        "legend": "*一致*：50 步内损失的最大相对误差不超过 1e-5（float32，或注明的 float64）。"
+        "float32 下不一致的模式均有 float64 对照：比较第一步的梯度；注明 *(float64)* 或 *float64 损失* 的，50 步也以 float64 运行。"
+        "*接近*：损失自所注步数起（以所注类型）不一致，但 float64 梯度与动态图相同（相对误差不超过 1e-6），即舍入误差增长过快。"
+        "*接近，仅 float32*：float32 下不超过 1e-3，没有对照。*偏离*：其余情形，或梯度不同。"
         "*单步耗时*：整图 / SOT 相对动态图。"
         "*改动行数*：仅为该模型改动的套件代码行数。"
         "*断图*：SOT 离开静态图的位置数。",
@@ -167,7 +168,7 @@ def _verdict(facts: ModeResult, words: dict[str, Any]) -> str:
         return f"{words['equal']}{' (float64)' if facts.dtype == 'float64' else ''}{breaks}"
     word, step = words["close" if facts.outcome == "close" else "apart"], facts.departs_at
     if facts.judge == "gradient" and facts.gradient:
-        rest = words["rest"].format(step=step) if step else ""
+        rest = words["rest"].format(step=step, dtype=facts.dtype) if step else ""
         return f"{words['gradient'].format(word=word, gap=facts.gradient.gradient_gap, rest=rest)}{breaks}"
     if step:
         word = words["alone"] if facts.outcome == "close" else word

@@ -57,7 +57,7 @@ def test_every_row_says_what_was_measured():
     ("outcome", "judge", "departs", "text"),
     [
         ("equal", "float64", 0, "equal (float64)"),
-        ("close", "gradient", 6, "close (gradient 2e-15, losses from step 6)"),
+        ("close", "gradient", 6, "close (gradient 2e-15, losses in float64 from step 6)"),
         ("failed", "gradient", 0, "apart (gradient 2e-15)"),
         ("failed", "none", 6, "apart (1e-02, from step 6)"),
     ],

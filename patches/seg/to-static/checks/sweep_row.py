@@ -65,6 +65,10 @@ def build_row(args):
 
     row = rows.read_row(os.path.join(HERE, os.pardir, "models.toml"), args.row)
     dtype = args.dtype or row.get("dtype", "float32")
+    if dtype == "float64" and "in_float64" in row:
+        from in_float64 import enter_copy  # beside this file
+
+        enter_copy(row, args.out)
     if "trainer" in row:
         from trainers import TRAINERS  # beside this file
 
