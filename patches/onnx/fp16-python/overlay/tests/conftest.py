@@ -13,8 +13,8 @@
 # limitations under the License.
 """Lets the tests of a source tree run with a core that was not built from it.
 
-PADDLE2ONNX_CORE names the module. Without it, a tree that holds no core takes the
-one of the release that is installed beside it.
+PADDLE2ONNX_CORE names the module. Without it, a tree that holds no core takes
+the one of the release that is installed beside it.
 """
 
 import glob

@@ -761,12 +761,16 @@ def judge(model, case, dtype=None, limit=LIMIT):
 
 
 def float32(case, opset):
-    """What the core makes of the same program in float32: a word of judge()."""
+    """What the core makes of the same program in float32.
+
+    Returns:
+        tuple: (a word of judge(), whether it passes the full check).
+    """
     try:
         model = convert(case.path + ".float32", opset)
     except Exception:
-        return "not converted"
-    return judge(model, case)[0]
+        return "not converted", False
+    return judge(model, case)[0], fully_valid(model)
 
 
 # nodes that move or describe data
@@ -801,8 +805,8 @@ def run(case, opset):
         dict: "operator", "holds" (operators of the program), "opset" (used),
         "result" ("ok" or what is wrong), "max" (error of ONNX Runtime against
         float32), "nodes" (error node by node), "control" (of rounding alone),
-        "casts" (in the graph), "full_check"; where the result is not ok,
-        "float32": the result of the same in float32.
+        "casts" (in the graph), "full_check"; where one of both is not good,
+        "float32" and "float32_full": the same program in float32.
     """
     row = {
         "operator": case.name,
@@ -836,7 +840,7 @@ def run(case, opset):
         if detail:
             row["detail"] = detail
     if row["result"] != "ok" or not row["full_check"]:
-        row["float32"] = float32(case, opset)
+        row["float32"], row["float32_full"] = float32(case, opset)
     return row
 
 

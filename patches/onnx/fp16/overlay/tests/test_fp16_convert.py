@@ -419,6 +419,26 @@ class RangeTest(Fp16Case):
             for got in (run_onnx(model, inputs), run_nodes(model, inputs)):
                 self.assert_close(got, want, 1.01 * control + 1e-6)
 
+    def test_log1p_of_small_values(self):
+        class Log1p(paddle.nn.Layer):
+            def forward(self, x):
+                return paddle.log1p(x)
+
+        path = self.save_plain(Log1p(), "log1p", [([None, 9], "float16")])
+        values = np.array([[6e-8, 5e-7, -6e-6, 1e-4, -1e-4, 1e-3, -0.99, 3,
+                            65504]], np.float16)
+        want = np.log1p(values.astype(np.float64))
+        model = convert(path, 13)
+        for run in (run_onnx, run_nodes):
+            got = run(model, [values])[0].astype(np.float64)
+            # of each value; FP16 has spacing 6e-8 near 0
+            gap = np.abs(got - want) - 3e-8
+            self.assertLess((gap / np.abs(want)).max(), 5e-4)
+            edges = run(model, [np.full([1, 9], -1, np.float16)])[0]
+            self.assertTrue(np.isneginf(edges).all())
+            edges = run(model, [np.full([1, 9], np.inf, np.float16)])[0]
+            self.assertTrue(np.isposinf(edges).all())
+
     def test_clip_without_bound(self):
         layer = SmallNet(lambda x: paddle.clip(x, min=-0.1))
         calibrate(layer, paddle.to_tensor(self.images(4, np.float32)[0]))

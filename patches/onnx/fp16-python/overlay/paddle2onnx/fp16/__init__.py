@@ -14,10 +14,10 @@
 """Conversion of programs that were saved in FP16, wholly or in part.
 
 paddle2onnx.export() comes here by itself with a program that holds FP16
-variables, if the core has no FP16 types, as released ones. The C++ core works in
-a process of its own, so that its abort() becomes an exception. The program is
-lowered to FP32, converted, and the FP16 types and weights are put back into the
-ONNX graph, bit for bit.
+variables, if the core has no FP16 types, as released ones. The C++ core works
+in a process of its own, so that its abort() becomes an exception. The program
+is lowered to FP32, converted, and the FP16 types and weights are put back into
+the ONNX graph, bit for bit.
 """
 
 import os
@@ -80,7 +80,7 @@ def export(model_file,
 
     Raises:
         ConvertError: names the operator and its data types.
-        programs.ProgramError: a file is damaged, or the two do not belong together.
+        programs.ProgramError: a file is damaged, or both do not fit together.
     """
     if not MIN_OPSET <= opset_version <= MAX_OPSET:
         raise ConvertError("opset version %d is not in the range [%d, %d]" %

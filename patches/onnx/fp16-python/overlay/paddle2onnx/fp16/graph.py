@@ -110,7 +110,7 @@ def fits(value):
 
 
 def to_half(value):
-    """FP16 of float32 constants of a mapper; bounds beyond FP16 become its largest."""
+    """FP16 of a mapper's float32 constants; beyond its range, its largest."""
     with np.errstate(over="ignore"):
         half = value.astype(np.float16)
     over = np.isinf(half) & np.isfinite(value)

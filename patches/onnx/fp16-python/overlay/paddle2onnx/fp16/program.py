@@ -51,7 +51,8 @@ DTYPE_NAMES = {
 }
 # integer attributes that hold a data type
 DTYPE_ATTRS = ("dtype", "in_dtype", "out_dtype")
-# variables that hold no tensor of their own: FEED_MINIBATCH, FETCH_LIST, READER, RAW
+# variables that hold no tensor of their own:
+# FEED_MINIBATCH, FETCH_LIST, READER, RAW
 NOT_SAVED = (9, 10, 15, 17)
 INT = 0  # AttrType.INT
 
@@ -185,7 +186,7 @@ def saved_names(program):
 
 
 def lower(program):
-    """A copy of `program` in which every FP16 variable and attribute is FP32."""
+    """A copy of `program`; every FP16 variable and attribute is FP32."""
     lowered = ProgramDesc()
     lowered.CopyFrom(program)
     for block in lowered.blocks:
@@ -195,7 +196,8 @@ def lower(program):
                 desc.data_type = FP32
         for op in block.ops:
             for attr in op.attrs:
-                if attr.name in DTYPE_ATTRS and attr.type == INT and attr.i == FP16:
+                if (attr.name in DTYPE_ATTRS and attr.type == INT and
+                        attr.i == FP16):
                     attr.i = FP32
     return lowered
 
@@ -235,7 +237,8 @@ def parameters(data, names):
             raise ProgramError(damaged + "lod_level is %d, only 0 can be "
                              "converted" % lod_level)
         if size < 0 or at + size > len(data):
-            raise ProgramError(damaged + "the description takes %d bytes" % size)
+            raise ProgramError(damaged + "the description takes %d bytes" %
+                               size)
         try:
             desc = TensorDesc.FromString(data[at:at + size])
         except Exception:
