@@ -10,8 +10,8 @@ import os
 import numpy as np
 import paddle
 from common import INPUTS, Set, after_prompt, cut_prompt, image_features
+from paddlemix.models.common.generation import Decoding, filter_scores
 from paddlemix.models.instructblip.convert import config_from_hf, convert_state, load_state
-from paddlemix.models.instructblip.generation import Decoding, filter_scores
 from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGeneration
 from paddlemix.processors.instructblip_processing import InstructBlipImageProcessor, InstructBlipProcessor
 from PIL import Image

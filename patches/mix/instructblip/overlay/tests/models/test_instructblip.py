@@ -19,6 +19,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import paddle
+from paddlemix.models.common.generation import cross_entropy
 from paddlemix.models.instructblip import qformer
 from paddlemix.models.instructblip.configuration import (
     InstructBlipConfig,
@@ -26,7 +27,6 @@ from paddlemix.models.instructblip.configuration import (
     InstructBlipVisionConfig,
 )
 from paddlemix.models.instructblip.convert import ConversionError, convert_state
-from paddlemix.models.instructblip.generation import cross_entropy
 from paddlemix.models.instructblip.language import additive_mask, language_model
 from paddlemix.models.instructblip.modeling import InstructBlipForConditionalGeneration
 from paddlemix.models.instructblip.vision import VisionEmbeddings, VisionEncoder

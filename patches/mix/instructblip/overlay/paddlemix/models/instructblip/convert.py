@@ -21,15 +21,21 @@ Names: `transformers` 4.57.6 (`InstructBlipForConditionalGeneration`) and salesf
 `blip2_t5_instruct`, and the same layout with `opt`).
 """
 
-import json
-import os
 import re
-import zipfile
 
 import numpy as np
-import paddle
 import paddle.nn as nn
 
+from ..common.checkpoints import (
+    ConversionError,
+    load_state,
+    read_checkpoint,
+    read_config,
+    refuse,
+    rename,
+    to_numpy,
+    without_prefix,
+)
 from .configuration import TEXT_CONFIGS, InstructBlipConfig
 
 __all__ = [
@@ -42,10 +48,6 @@ __all__ = [
     "without_prefix",
     "ConversionError",
 ]
-
-
-class ConversionError(ValueError):
-    """Names of tensors that do not fit, and what to do."""
 
 
 # What is in a file but is no weight: buffers that every implementation computes.
@@ -177,20 +179,6 @@ def config_from_hf(config):
     )
 
 
-def _rename(name, rules):
-    for pattern, replacement in rules:
-        found = re.match(pattern, name)
-        if found:
-            return found.expand(replacement) + name[found.end() :]
-    return None
-
-
-def _numpy(value):
-    if isinstance(value, np.ndarray):
-        return value
-    return value.numpy() if hasattr(value, "numpy") else np.asarray(value)
-
-
 def lavis_to_hf(state, vision_layers):
     """
     A state dictionary of LAVIS in the names of `transformers`. Queries' and values' biases become one bias with zeros for the keys.
@@ -206,9 +194,9 @@ def lavis_to_hf(state, vision_layers):
         ):
             continue
         if block and block.group(2):
-            biases.setdefault(int(block.group(1)), {})[block.group(2)] = _numpy(value)
+            biases.setdefault(int(block.group(1)), {})[block.group(2)] = to_numpy(value)
             continue
-        new = _rename(name, LAVIS)
+        new = rename(name, LAVIS)
         if new is None:
             unknown.append(name)
         else:
@@ -216,7 +204,7 @@ def lavis_to_hf(state, vision_layers):
     lonely = [
         f"visual_encoder.blocks.{i}.attn.{'v' if 'q' in b else 'q'}_bias" for i, b in biases.items() if len(b) == 1
     ]
-    _raise("LAVIS", unknown, lonely, [])
+    refuse("LAVIS", unknown, lonely, [])
     for index, pair in biases.items():
         bias = np.concatenate([pair["q"], np.zeros_like(pair["q"]), pair["v"]])
         renamed[f"vision_model.encoder.layers.{index}.self_attn.qkv.bias"] = bias
@@ -255,17 +243,17 @@ def convert_state(state, model, source="hf"):
     for name, value in state.items():
         if any(re.fullmatch(pattern, name) for pattern in BUFFERS):
             continue
-        value = _numpy(value)
+        value = to_numpy(value)
         if name in tied:
             twin = state.get(tied[name])
             if twin is None:
                 name = tied[name]
-            elif not np.array_equal(value, _numpy(twin)):
+            elif not np.array_equal(value, to_numpy(twin)):
                 wrong.append(f"{name} is not equal to {tied[name]}, which it is tied to")
                 continue
             else:
                 continue
-        ours = _rename(name, HF_LANGUAGE[kind]) if name.startswith("language_model.") else name
+        ours = rename(name, HF_LANGUAGE[kind]) if name.startswith("language_model.") else name
         if ours not in own:
             unknown.append(name)
             continue
@@ -277,37 +265,8 @@ def convert_state(state, model, source="hf"):
             continue
         made[ours] = np.ascontiguousarray(value)
     missing = [name for name in own if name not in made and not any(name in line for line in wrong)]
-    _raise(source, unknown, missing, wrong)
+    refuse(source, unknown, missing, wrong)
     return made
-
-
-def _raise(source, unknown, missing, wrong):
-    lines = [f"{source} has tensors that no rule takes: {', '.join(_short(unknown))}"] if unknown else []
-    lines += [f"nothing in the file fills: {', '.join(_short(missing))}"] if missing else []
-    lines += wrong[:12]
-    if lines:
-        raise ConversionError(
-            "the weights do not fit\n  " + "\n  ".join(lines) + "\n  next: compare with the model's config.json"
-        )
-
-
-def _short(names, most=12):
-    return names[:most] + ([f"and {len(names) - most} more"] if len(names) > most else [])
-
-
-def load_state(model, state):
-    """Put what `convert_state` made into the model, in the model's type."""
-    own = model.state_dict()
-    for name, value in state.items():
-        own[name].set_value(paddle.to_tensor(value).astype(own[name].dtype))
-
-
-def without_prefix(state):
-    """Names without what all of them begin with: `module.` of data parallel training, `model.` of transformers 5, `base_model.model.`."""
-    for prefix in ("module.", "base_model.model.", "model."):
-        if state and all(name.startswith(prefix) for name in state):
-            state = {name[len(prefix) :]: value for name, value in state.items()}
-    return state
 
 
 def fill_vocabulary(state, rows, names):
@@ -339,118 +298,3 @@ def fill_vocabulary(state, rows, names):
             mean = value.astype("float32").mean(axis=0, keepdims=True).astype(value.dtype)
             state[name] = np.concatenate([value, np.repeat(mean, lacking, axis=0)])
     return lacking
-
-
-def weight_files(directory):
-    """
-    The files of one set of weights in a directory of `transformers`: safetensors if there are, else PyTorch's; those that the index
-    names, or the file or shards of the usual names. Other files (`training_args.bin`, `optimizer.bin`) are no weights.
-
-    Raises:
-        ConversionError: there are none, or a shard is missing.
-    """
-    present = set(os.listdir(directory))
-    for stem, suffix in (("model", ".safetensors"), ("pytorch_model", ".bin")):
-        index, shards = f"{stem}{suffix}.index.json", []
-        if index in present:
-            with open(os.path.join(directory, index), encoding="utf-8") as stream:
-                shards = sorted(set(json.load(stream)["weight_map"].values()))
-        elif stem + suffix in present:
-            shards = [stem + suffix]
-        else:
-            numbers = [re.fullmatch(rf"{stem}-\d+-of-(\d+){re.escape(suffix)}", name) for name in present]
-            for total in {found.group(1) for found in numbers if found}:
-                shards = [f"{stem}-{number + 1:05d}-of-{total}{suffix}" for number in range(int(total))]
-        missing = [name for name in shards if name not in present]
-        if missing:
-            raise ConversionError(f"{directory} lacks {', '.join(missing)}; next: fetch them, too")
-        if shards:
-            return [os.path.join(directory, name) for name in shards]
-    raise ConversionError(f"{directory} holds no weights (model*.safetensors or pytorch_model*.bin)")
-
-
-def read_safetensors(path):
-    """Arrays of a `.safetensors` file, mapped into memory; bfloat16, which numpy lacks, as float32."""
-    types = {
-        "F64": "f8",
-        "F32": "f4",
-        "F16": "f2",
-        "I64": "i8",
-        "I32": "i4",
-        "I16": "i2",
-        "I8": "i1",
-        "U8": "u1",
-        "BOOL": "?",
-    }
-    with open(path, "rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        header = json.loads(stream.read(length))
-    data = np.memmap(path, np.uint8, mode="r", offset=8 + length)
-    state = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        begin, end = entry["data_offsets"]
-        if entry["dtype"] == "BF16":
-            value = from_bfloat16(data[begin:end].view("<u2"))
-        elif entry["dtype"] in types:
-            value = data[begin:end].view("<" + types[entry["dtype"]])
-        else:
-            raise ConversionError(f"{path}: {name} is of the type {entry['dtype']}, which is not read here")
-        state[name] = value.reshape(entry["shape"])
-    return state
-
-
-def from_bfloat16(bits):
-    """float32 of the upper halves of its numbers."""
-    return (bits.astype(np.uint32) << 16).view(np.float32)
-
-
-def read_checkpoint(path):
-    """
-    Tensors of a `.safetensors`, `.bin`, `.pth` or `.pt` file, or of the weights in a directory (see [`weight_files`]), without PyTorch.
-
-    A dictionary below `model` or `state_dict` is taken, the rest (optimizer, epoch) is left.
-
-    Raises:
-        ConversionError: no weights there, a missing shard, a file that is not read.
-    """
-    if os.path.isdir(path):
-        state = {}
-        for file in weight_files(path):
-            state.update(_read_file(file))
-    elif os.path.isfile(path):
-        state = _read_file(path)
-    else:
-        raise ConversionError(f"{path} is no file and no directory")
-    return state
-
-
-def _read_file(path):
-    if path.endswith(".safetensors"):
-        return read_safetensors(path)
-    from paddlenlp.utils.serialization import load_torch
-
-    if not zipfile.is_zipfile(path):
-        raise ConversionError(
-            f"{path} is no file of torch.save since PyTorch 1.6 (a zip archive); next: load it and save it once more with PyTorch"
-        )
-    state = load_torch(path)
-    for key in ("model", "state_dict", "module"):
-        if isinstance(state.get(key), dict):
-            state = state[key]
-    wrong = [name for name, value in state.items() if not isinstance(value, np.ndarray)]
-    if wrong:
-        raise ConversionError(
-            f"{path} holds more than tensors: {', '.join(_short(wrong))}; next: is it the weights' file?"
-        )
-    return {name: from_bfloat16(value) if value.dtype == np.uint16 else value for name, value in state.items()}
-
-
-def read_config(path):
-    """The dictionary in `config.json` of a directory, or in a file."""
-    file = os.path.join(path, "config.json") if os.path.isdir(path) else path
-    if not os.path.isfile(file):
-        raise ConversionError(f"{file} is not there; next: --config FILE with the config.json of the published model")
-    with open(file, encoding="utf-8-sig") as stream:
-        return json.load(stream)

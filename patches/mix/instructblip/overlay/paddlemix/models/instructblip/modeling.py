@@ -29,8 +29,8 @@ from paddle.nn.initializer import Constant, Normal
 from paddlemix.models.model_utils import MixPretrainedModel
 from paddlenlp.transformers.model_outputs import BaseModelOutputWithPooling, ModelOutput
 
+from ..common.generation import GenerationOptions, cross_entropy, generate, rank_candidates
 from .configuration import InstructBlipConfig, InstructBlipQFormerConfig, InstructBlipVisionConfig
-from .generation import GenerationOptions, cross_entropy, generate, rank_candidates
 from .language import language_model
 from .qformer import QFormerEmbeddings, QFormerEncoder, additive_mask, given
 from .vision import VisionEmbeddings, VisionEncoder

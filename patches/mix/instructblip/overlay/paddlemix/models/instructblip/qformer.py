@@ -27,10 +27,7 @@ import paddle.nn.functional as F
 from paddle.distributed.fleet.utils import recompute
 from paddlenlp.transformers.activations import ACT2FN
 
-
-def given(value):
-    """Whether an argument was given. In Python 3.11 SOT cannot follow `is None` of a tensor in a condition, but it follows this."""
-    return value is not None
+from ..common.sot import given
 
 
 def additive_mask(mask, dtype):

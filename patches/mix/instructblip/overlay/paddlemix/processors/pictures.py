@@ -49,7 +49,8 @@ def upright_rgb(image, background="white"):
         raise TypeError("a picture of mode F has values of an unknown range; next: give uint8 or uint16")
     if image.mode == "I" or image.mode.startswith("I;16"):
         grey = np.asarray(image, np.int64)
-        grey = grey // 257 if grey.max() > 255 else grey  # 16 bits; Pillow holds 8 bits in mode I, too
+        sixteen = image.mode != "I" or grey.max() > 255  # mode I may hold 8 bits; a dark picture of 16 bits stays dark
+        grey = grey // 257 if sixteen else grey
         image = Image.fromarray(grey.clip(0, 255).astype("uint8"))
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
