@@ -18,6 +18,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import sys
 import tempfile
 import unittest
@@ -318,6 +319,135 @@ class EvaluationTest(Folder):
         self.assertNotIn(1, missed)
         figures, missed = run_eval.score(args, rows, [row["prompt"] for row in rows], side)
         self.assertEqual((figures["refcoco"]["1"], missed), (0.0, [0, 1, 2]))
+
+    def test_flickr30k(self):
+        """Two phrases of a sentence in the published files, one with two boxes: right answers, and those of the model, in both protocols."""
+        caption, spans = "A red circle and a large square .", ([0, 12], [17, 31])
+        entry = {
+            "file_name": "7.png",
+            "original_img_id": 7,
+            "sentence_id": 1,
+            "width": 90,
+            "height": 60,
+            "caption": caption,
+        }
+        file, entities = (
+            os.path.join(self.folder, name) for name in ("final_flickr_separateGT_test.json", "entities")
+        )
+        with open(file, "w", encoding="utf-8") as stream:
+            json.dump({"images": [{**entry, "tokens_positive_eval": [[span] for span in spans]}]}, stream)
+        tiny.picture(7, 60, 90).save(os.path.join(self.folder, "7.png"))
+        boxes = {"1": [(10, 10, 40, 50)], "2": [(0, 0, 20, 20), (60, 30, 90, 60)]}
+        objects = "".join(
+            f"<object><name>{name}</name><bndbox><xmin>{a}</xmin><ymin>{b}</ymin><xmax>{c}</xmax><ymax>{d}</ymax></bndbox></object>"
+            for name, many in boxes.items()
+            for a, b, c, d in many
+        )
+        marked = "[/EN#1/other A red circle] and [/EN#2/other a large square] ."
+        for name, text in (
+            ("Annotations/7.xml", f"<annotation>{objects}</annotation>"),
+            ("Sentences/7.txt", f"[/EN#9/people Someone] .\n{marked}\n"),
+        ):
+            os.makedirs(os.path.join(entities, os.path.dirname(name)), exist_ok=True)
+            with open(os.path.join(entities, name), "w", encoding="utf-8") as stream:
+                stream.write(text)
+        words = self.words("flickr30k", file, "flickr", "--entities", entities)
+        figures, said = quiet(run_eval.main, words)
+        self.assertEqual(figures["flickr30k"]["number"], 2)
+        self.assertIn("R@1 val 77.8", said)
+        rows, side = eval_sets.read_flickr(file, self.folder), self.processor.tokenizer.side
+        self.assertEqual(
+            [row["prompt"] for row in rows][1], f"<grounding>{caption[:17]} <phrase>a large square</phrase>"
+        )
+        args, texts = run_eval.arguments(words), []
+        for row, box in zip(rows, (boxes["1"][0], boxes["2"][1])):
+            shares = (box[0] / 90, box[1] / 60, box[2] / 90, box[3] / 60)
+            texts.append(
+                row["prompt"]
+                + grounding.insert_boxes("<phrase>x</phrase>", [shares], side)[len("<phrase>x</phrase>") :]
+            )
+        figures, missed = run_eval.score(args, rows, texts, side)
+        self.assertEqual(missed, [])
+        self.assertEqual(figures["flickr30k"]["any box"]["R@1"], {"all": 1.0, "other": 1.0})
+        self.assertEqual(figures["flickr30k"]["merged boxes"]["R@1"]["all"], 0.5)
+        figures, missed = run_eval.score(args, rows, texts[::-1], side)
+        self.assertEqual((figures["flickr30k"]["any box"]["R@1"]["all"], missed), (0.0, [0, 1]))
+        os.remove(os.path.join(entities, "Annotations", "7.xml"))
+        with self.assertRaisesRegex(FileNotFoundError, "7.xml"):
+            run_eval.main(words)
+        with self.assertRaises(SystemExit), contextlib.redirect_stderr(io.StringIO()):
+            run_eval.main(self.words("flickr30k", file, "flickr"))
+
+    def test_captions(self):
+        images = [
+            {"split": split, "filename": f"c{n}.png", "sentences": []}
+            for n, split in enumerate(("train", "test", "test"))
+        ]
+        for image in images:
+            tiny.picture(3, 60, 90).save(os.path.join(self.folder, image["filename"]))
+            image["sentences"] = [
+                {"raw": "a red circle left of a square"},
+                {"raw": "two large circle " + image["filename"]},
+            ]
+        file = os.path.join(self.folder, "dataset_flickr30k.json")
+        with open(file, "w", encoding="utf-8") as stream:
+            json.dump({"images": images}, stream)
+        words = self.words("caption", file, "captions", "--no_ptb")
+        figures = quiet(run_eval.main, words)[0]["caption, without the PTB tokenizer"]
+        self.assertEqual(figures["number"], 2)
+        args, rows = run_eval.arguments(words), eval_sets.read_captions(file, self.folder)
+        good = ["An image of " + row["answers"][1] for row in rows]
+        best = run_eval.score(args, rows, good, self.processor.tokenizer.side)[0]["caption, without the PTB tokenizer"]
+        self.assertAlmostEqual(best["BLEU-4"], 1.0, 6)
+        self.assertLess(figures["BLEU-4"], 0.5)
+        with self.assertRaisesRegex(ValueError, "gives no row"):
+            run_eval.main([*words, "--split", "other"])
+        if shutil.which("java") is None:
+            with self.assertRaises(SystemExit), contextlib.redirect_stderr(io.StringIO()) as said:
+                run_eval.main(words[:-1])
+            self.assertIn("needs Java", said.getvalue())
+
+    def test_questions(self):
+        """VQAv2's two files: the answer behind the prompt is counted by the official rules."""
+        asked, given = (os.path.join(self.folder, name) for name in ("questions.json", "annotations.json"))
+        pairs = [(5, "what is left?", "Two"), (6, "is the circle red?", "yes")]
+        with open(asked, "w", encoding="utf-8") as stream:
+            json.dump(
+                {"questions": [{"question_id": n, "image_id": n, "question": words} for n, words, _ in pairs]}, stream
+            )
+        rows = [{"question_id": n, "image_id": n, "answers": [{"answer": answer}] * 10} for n, _, answer in pairs]
+        with open(given, "w", encoding="utf-8") as stream:
+            json.dump({"annotations": rows}, stream)
+        for number in (5, 6):
+            tiny.picture(number, 60, 90).save(os.path.join(self.folder, "COCO_val2014_%012d.jpg" % number))
+        words = self.words("vqa", given, "vqa", "--questions", asked)
+        self.assertEqual(quiet(run_eval.main, words)[0]["vqa"]["number"], 2)
+        rows = eval_sets.read_vqa(given, self.folder, asked)
+        self.assertEqual(rows[0]["prompt"], "Question: what is left? Answer:")
+        figures, missed = run_eval.score(
+            run_eval.arguments(words),
+            rows,
+            [rows[0]["prompt"] + " Two", rows[1]["prompt"] + " no"],
+            self.processor.tokenizer.side,
+        )
+        self.assertEqual((figures["vqa"], missed), ({"accuracy": 0.5, "number": 2}, [1]))
+        with open(asked, "w", encoding="utf-8") as stream:
+            json.dump({"questions": []}, stream)
+        with self.assertRaisesRegex(ValueError, "lacks the question 5"):
+            run_eval.main(words)
+
+    def test_other_weights(self):
+        """Answers of a model that was replaced at the same path are not mixed with those of the new one."""
+        file, out = self.sets()[0], "replaced"
+        quiet(run_eval.main, self.words("mdetr", file, out))
+        weights = os.path.join(self.path, "model_state.pdparams")
+        before = os.stat(weights)
+        os.utime(weights, (before.st_atime, before.st_mtime + 60))
+        try:
+            with self.assertRaisesRegex(ValueError, "another evaluation"):
+                run_eval.main(self.words("mdetr", file, out))
+        finally:
+            os.utime(weights, (before.st_atime, before.st_mtime))
 
     def test_empty(self):
         with self.assertRaisesRegex(ValueError, "gives no row"):

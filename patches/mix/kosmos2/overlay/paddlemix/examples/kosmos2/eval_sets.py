@@ -147,10 +147,17 @@ def read_captions(annotations, images, split="test"):
 
 
 def read_vqa(annotations, images, questions=None):
-    """Rows of VQAv2: `v2_OpenEnded_mscoco_val2014_questions.json` as `questions`, and its annotations."""
+    """
+    Rows of VQAv2: `v2_OpenEnded_mscoco_val2014_questions.json` as `questions`, and its annotations.
+
+    Raises:
+        ValueError: an annotation of a question that is not there.
+    """
     asked = {one["question_id"]: one for one in _json(questions)["questions"]}
     rows = []
     for one in _json(annotations)["annotations"]:
+        if one["question_id"] not in asked:
+            raise ValueError(f"{questions} lacks the question {one['question_id']} of {annotations}")
         name = "COCO_val2014_%012d.jpg" % one["image_id"]
         words = f"Question: {asked[one['question_id']]['question']} Answer:"
         answers = [each["answer"] for each in one["answers"]]

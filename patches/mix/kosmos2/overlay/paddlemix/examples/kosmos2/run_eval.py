@@ -30,6 +30,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import sys
 
 from paddlemix.metrics.grounding_metrics import FlickrEntities, box_row, boxes_of_phrase, referring_accuracy
@@ -60,6 +61,9 @@ def arguments(argv=None):
     parser.add_argument("--split", help="refer: val (default), testA, testB, test; caption: test (default)")
     parser.add_argument("--tsv", help="mdetr: the published prompts (*.locout)")
     parser.add_argument("--questions", help="vqa: the file of the questions")
+    parser.add_argument(
+        "--no_ptb", action="store_true", help="caption: words as they stand, without the official tokenizer (Java)"
+    )
     parser.add_argument("--entities", help="flickr30k: folder of Flickr30k Entities (Annotations, Sentences)")
     parser.add_argument("--out", required=True, help="folder for answers and report")
     parser.add_argument("--batch_size", type=int, default=8)
@@ -77,6 +81,10 @@ def arguments(argv=None):
         parser.error("flickr30k needs --entities")
     if args.format == "vqa" and not args.questions:
         parser.error("vqa needs --questions")
+    if args.format == "caption" and not args.no_ptb and shutil.which("java") is None:
+        parser.error(
+            "caption scores take the official PTB tokenizer, which needs Java; next: install a JRE, or give --no_ptb"
+        )
     return args
 
 
@@ -142,7 +150,14 @@ def settings_of(args, rows):
     """What answers depend on."""
     digest = hashlib.sha256(json.dumps([[row["image"], row["prompt"]] for row in rows]).encode()).hexdigest()[:16]
     names = ("format", "max_new_tokens", "dtype")
-    return {**{name: getattr(args, name) for name in names}, "model": os.path.abspath(args.model), "rows": digest}
+    weights = [name for name in sorted(os.listdir(args.model)) if name.endswith(".pdparams")]
+    files = [
+        [name, os.path.getsize(path), int(os.path.getmtime(path))]
+        for name in weights
+        for path in [os.path.join(args.model, name)]
+    ]
+    model = {"model": os.path.abspath(args.model), "weights": files}
+    return {**{name: getattr(args, name) for name in names}, **model, "rows": digest}
 
 
 def answer_all(args, rows, answers):
@@ -181,10 +196,12 @@ def score(args, rows, texts, side):
             ]
         from paddlemix.metrics.caption_metrics import caption_scores
 
-        keys = [str(number) for number in range(len(rows))]
-        return {
-            "caption": caption_scores(dict(zip(keys, (row["answers"] for row in rows))), dict(zip(keys, answers)))
-        }, []
+        keys, name = [
+            str(number) for number in range(len(rows))
+        ], "caption" + ", without the PTB tokenizer" * args.no_ptb
+        gold = {key: row["answers"] for key, row in zip(keys, rows)}
+        scores = caption_scores(gold, dict(zip(keys, answers)), tokenize=not args.no_ptb)
+        return {name: {**scores, "number": len(rows)}}, []
     boxes = [
         boxes_of_phrase(found, row["phrase"], row["width"], row["height"]) for row, (_, found) in zip(rows, entities)
     ]
