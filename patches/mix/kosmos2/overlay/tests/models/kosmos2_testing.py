@@ -27,7 +27,7 @@ from paddlemix.processors.kosmos2_processing import Kosmos2ImageProcessor, Kosmo
 from PIL import Image
 
 SIZE, QUERIES, CELLS = 28, 4, 64
-WORDS = "a red green blue yellow circle square triangle left right of above below the large small an image two and is what where"
+WORDS = "a red green blue yellow circle square triangle left right of above below the large small an image two and is what where It"
 
 
 @functools.lru_cache(maxsize=None)

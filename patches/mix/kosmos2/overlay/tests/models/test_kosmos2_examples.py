@@ -362,9 +362,12 @@ class EvaluationTest(Folder):
         args, texts = run_eval.arguments(words), []
         for row, box in zip(rows, (boxes["1"][0], boxes["2"][1])):
             shares = (box[0] / 90, box[1] / 60, box[2] / 90, box[3] / 60)
+            text = grounding.insert_boxes(row["prompt"], [shares], side)
             texts.append(
-                row["prompt"]
-                + grounding.insert_boxes("<phrase>x</phrase>", [shares], side)[len("<phrase>x</phrase>") :]
+                text.replace(" <object", "<object")
+                .replace("<object> ", "<object>")
+                .replace(" </object", "</object")
+                .replace("> <patch", "><patch")
             )
         figures, missed = run_eval.score(args, rows, texts, side)
         self.assertEqual(missed, [])
