@@ -21,12 +21,15 @@ from proving.wheels import cache, environment
 HERE = os.path.dirname(os.path.abspath(__file__))
 TREE = os.getcwd()
 PROGRAM = os.path.join(TREE, "paddlemix", "examples", "kosmos2", "gradio_demo.py")
-REQUIREMENTS = os.path.join(HERE, "..", "..", "gradio", "checks", "gradio-requirements.txt")
+PAGES = os.path.join(HERE, "..", "..", "gradio", "checks")
+REQUIREMENTS = os.path.join(PAGES, "gradio-requirements.txt")
 on_path(TREE, "tests", "models")
+on_path(PAGES)
 import kosmos2_testing as tiny  # noqa: E402
+import pages  # noqa: E402
 
 
-class User(browsers.User):
+class User(pages.User):
     def __init__(self, context, server, pictures):
         self.page, self._pictures, self._taken = context.new_page(), pictures, 0
         self.page.set_default_timeout(browsers.PATIENCE)
@@ -110,6 +113,21 @@ def test_answer(user, image, tmp_path):
     someone.page.wait_for_function("s => document.querySelector('#kosmos-picture img')?.src !== s", arg=source)
     someone.picture()
     assert someone.elsewhere == []
+
+
+def test_words(user, image):
+    """Every label is a word of the reader's language, with a result on the page, and axe finds nothing, on a desk and on a telephone."""
+    for locale, done in (("en-US", "Done"), ("zh-CN", "完成")):
+        someone = user(locale)
+        assert someone.referring(image).startswith(done)
+        text = someone.text()
+        assert "[object" not in text and "kosmos_" not in text
+        assert bool(re.search("[\u4e00-\u9fff]", text)) == (locale == "zh-CN")
+        for width in (1280, 390):
+            someone.page.set_viewport_size({"width": width, "height": 900})
+            assert someone.page.evaluate("document.documentElement.scrollWidth") <= width
+            found = someone.faults()
+            assert found == [], "\n".join(map(str, found))
 
 
 def test_refusals(user, image):

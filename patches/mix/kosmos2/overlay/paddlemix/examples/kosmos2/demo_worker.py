@@ -47,8 +47,7 @@ def picture_of(path):
 
 
 def drawn(image, entities, chosen, font, folder):
-    handle, path = tempfile.mkstemp(suffix=".png", dir=folder)
-    os.close(handle)
+    path = os.path.join(tempfile.mkdtemp(dir=folder), "boxes.png")
     draw_entities(image, entities, font, chosen).save(path)
     return path
 

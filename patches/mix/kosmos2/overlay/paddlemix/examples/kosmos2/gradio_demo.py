@@ -37,7 +37,7 @@ import gradio as gr
 HERE = os.path.dirname(os.path.abspath(__file__))
 TASKS = ("caption", "detail", "grounding", "referring", "vqa")
 WORDS = {
-    "title": ("Kosmos-2: text that points at places", "Kosmos-2：指向图像位置的文本"),
+    "title": ("# Kosmos-2: text that points at places", "# Kosmos-2：指向图像位置的文本"),
     "image": ("Image", "图像"),
     "task": ("Task", "任务"),
     "text": ("Phrase or question (grounding, VQA)", "短语或问题（定位、问答）"),
@@ -62,6 +62,23 @@ WORDS = {
     "died": ("the model's process has ended; the next run starts it again", "模型进程已结束，下次运行将重新启动"),
     "ready": ("Ready.", "就绪。"),
 }
+
+# Colours that can be read, and names for gradio's own parts that a screen reader would not find words for.
+CSS = """
+button.primary { background: #9a3412 !important; color: white !important; }
+.info-text, #kosmos-answer .label { color: var(--body-text-color) !important; opacity: 1 !important; }
+label > span, .block > label, .block label span { color: var(--body-text-color) !important; }
+"""
+SCRIPT = """
+() => {
+  const mend = () => document.querySelectorAll("#kosmos-picture button img, #kosmos-image button img").forEach((image) => {
+    const label = image.closest(".block").querySelector("[data-testid=block-label]").innerText.trim();
+    if (image.alt !== label) image.alt = label;
+  });
+  mend();
+  new MutationObserver(mend).observe(document.body, { childList: true, subtree: true, attributeFilter: ["alt", "src"] });
+}
+"""
 
 
 def say(language, key, *values):
@@ -121,8 +138,12 @@ def make_room(folder, most=200):
 
 
 def build(worker, folder):
-    english, chinese = ({key: words[number] for key, words in WORDS.items()} for number in range(2))
-    i18n = gr.I18n(en=english, zh=chinese, **{"zh-CN": chinese})
+    # the prefix keeps our keys apart from gradio's own, which has an "image" and a "status"
+    english, chinese = ({"kosmos_" + key: words[n] for key, words in WORDS.items()} for n in range(2))
+    translations = gr.I18n(en=english, zh=chinese, **{"zh-CN": chinese})
+
+    def i18n(key):
+        return translations("kosmos_" + key)
 
     def run(image, task, text, x1, y1, x2, y2, request: gr.Request):
         language = language_of(request)
@@ -186,7 +207,7 @@ def build(worker, folder):
         button.click(run, [image, task, text, *box], [status, state, answer, picture, save_image, save_json])
         answer.select(point, [state], [picture, status])
         page.load(greet, None, [status, task])
-    return page, i18n
+    return page, translations
 
 
 def main(argv=None):
@@ -202,8 +223,17 @@ def main(argv=None):
     folder = tempfile.mkdtemp(prefix="kosmos2_demo_")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what is left is removed
-    page, i18n = build(Worker(words + (["--font", args.font] if args.font else [])), folder)
-    page.queue(max_size=32).launch(server_name=args.host, server_port=args.port, i18n=i18n, allowed_paths=[folder])
+    page, translations = build(Worker(words + (["--font", args.font] if args.font else [])), folder)
+    page.queue(max_size=32).launch(
+        server_name=args.host,
+        server_port=args.port,
+        i18n=translations,
+        allowed_paths=[folder],
+        css=CSS,
+        js=SCRIPT,
+        footer_links=[],
+        ssr_mode=False,
+    )
 
 
 if __name__ == "__main__":
