@@ -66,6 +66,8 @@ def torch_model(args):
                 value.add_(0.02 * torch.randn_like(value))
         model.save_pretrained(path)
     model = Kosmos2ForConditionalGeneration.from_pretrained(path).eval()
+    # transformers 4.57.6 takes this attention without a mask for a causal one, unless it is told to be eager
+    model.image_to_text_projection.x_attn.is_causal = False
     model.generation_config.eos_token_id = None
     return model
 
