@@ -136,7 +136,7 @@ class Session:
             return None
         turn = self.turns.pop()
         if not turn.trouble:
-            self.memory.undo()
+            self.memory.forget(turn.text.strip(), turn.answer)
         for step in turn.steps:
             if step.picture:
                 self.gallery.drop(step.picture)
@@ -201,16 +201,18 @@ class VisualChatAgent:
         Raises:
             PictureError: It cannot be taken.
         """
-        name = session.gallery.upload(source)
         texts = self.texts[session.language]
         tool = next((tool for tool in self.tools if tool.name == "describe_picture"), None)
-        caption = "?"
-        if tool is not None:
-            try:
-                caption = harmless(str(self._timed(tool, self._context(session), {"picture": name})))
-            except (ToolError, PoolError, PictureError) as error:
-                logger.warning("no caption of %s: %s", name, error)
-        session.memory.add(texts.picture_shown.format(name=name, caption=caption), texts.received)
+        with session.lock:
+            session.stopped.clear()
+            name = session.gallery.upload(source)
+            caption = "?"
+            if tool is not None:
+                try:
+                    caption = harmless(str(self._timed(tool, self._context(session), {"picture": name})))
+                except (ToolError, ToolCancelled, PoolError, PictureError) as error:
+                    logger.warning("no caption of %s: %s", name, error)
+            session.memory.add(texts.picture_shown.format(name=name, caption=caption), texts.received)
         return name
 
     def run(self, session: Session, text: str, on_step: Callable[[Step], None] = lambda step: None) -> Turn:

@@ -73,9 +73,12 @@ class Memory:
             left -= sizes.pop(0)
             del self.turns[0]
 
-    def undo(self, turns: int = 1) -> None:
-        """Forget the last turns."""
-        del self.turns[max(0, len(self.turns) - turns) :]
+    def forget(self, human: str, ai: str) -> None:
+        """Drop the last turn that says this, if it has not left yet."""
+        for place in reversed(range(len(self.turns))):
+            if self.turns[place] == (human, ai):
+                del self.turns[place]
+                break
 
     def clear(self) -> None:
         self.turns.clear()

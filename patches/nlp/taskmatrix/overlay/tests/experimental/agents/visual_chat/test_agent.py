@@ -20,6 +20,7 @@ from paddlenlp.experimental.agents.language_models import ScriptedModel
 from paddlenlp.experimental.agents.tree_of_thoughts.search import drive_all
 from paddlenlp.experimental.agents.visual_chat import FormatError, JsonFormat, Memory, TextFormat, ToolError, linked
 from paddlenlp.experimental.agents.visual_chat.tools import all_tools
+from PIL import Image
 
 from .common import AgentCase
 
@@ -153,6 +154,19 @@ class AgentTest(AgentCase):
         self.assertEqual((session.gallery.names(), session.memory.text()), (["image/00000000.png"], ""))
         self.assertIsNone(session.undo())
 
+    def test_undo_after_an_upload_and_an_upload_after_stop(self):
+        session = self.shown(self.session())
+        agent = self.agent([EDGES, DONE["text"]])
+        agent.run(session, "please")
+        session.stop()
+        described = next(tool for tool in agent.tools if tool.name == "describe_picture")
+        described.run = lambda context, picture: time.sleep(0.3) or "a dog"
+        name = agent.show(session, Image.new("RGB", (64, 64)))
+        self.assertIn("a dog", session.memory.text())
+        session.undo()
+        self.assertEqual(len(session.memory.turns), 1)
+        self.assertIn(name, session.memory.text())
+
     def test_many_users_in_one_batch(self):
         agent = self.agent(lambda request: [DONE["text"] if "edge_" in request.prompt else EDGES])
         users = [self.shown(self.session(str(number))) for number in range(5)]
@@ -182,8 +196,6 @@ class AgentTest(AgentCase):
             self.assertIn("characters", turn.trouble)
 
     def test_an_upload_is_introduced(self):
-        from PIL import Image
-
         session = self.session(language="zh")
         agent = self.agent([DONE["text"]])
         name = agent.show(session, Image.new("RGB", (640, 480)))
@@ -192,8 +204,6 @@ class AgentTest(AgentCase):
         self.assertIn("这是一张名为 image/00000000.png 的图片", self.model.calls[0].prompt)
 
     def test_a_caption_that_fails_does_not_lose_the_upload(self):
-        from PIL import Image
-
         def fails(context, picture):
             raise ToolError("no")
 
