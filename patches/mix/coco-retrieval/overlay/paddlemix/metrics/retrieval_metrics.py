@@ -79,20 +79,79 @@ def _checked(owners, number):
     return owners
 
 
-def _kept(scores, places, k):
-    """The k largest of each row, in no order."""
-    if scores.shape[1] <= k:
-        return scores, places
-    kept = np.argpartition(scores, scores.shape[1] - k, axis=1)[:, -k:]
-    return np.take_along_axis(scores, kept, 1), places[kept] if places.ndim == 1 else np.take_along_axis(
-        places, kept, 1
-    )
+def _largest(row, k, step=16):
+    """
+    Places of the k largest of a row, in no order.
+
+    A threshold that about 3k of the row reach is taken from every `step`-th value, so that few have to be compared with each other; where
+    fewer than k reach it, all are.
+    """
+    sample, number = row[::step], 3 * k // step + 1
+    if number < len(sample):
+        places = np.flatnonzero(row >= np.partition(sample, len(sample) - number)[-number])
+        if len(places) >= k:
+            return places[np.argpartition(row[places], len(places) - k)[len(places) - k :]]
+    return np.argpartition(row, len(row) - k)[len(row) - k :]
+
+
+class _Best:
+    """
+    The k largest of each of `rows` rows, whose values come in columns.
+
+    There is room for 8k of each: what is not above the least of the k that are kept is left out at once, and rows are cut to k only when the
+    room is used up. Among equal values the first are kept.
+    """
+
+    def __init__(self, rows, k):
+        self.k, self.room, self.seen = k, 8 * k, 0
+        # a column for each row: those that stand beside each other are about as full, and what is written stands together
+        self.scores = np.full([self.room, rows], -np.inf, np.float32)
+        self.places = np.zeros([self.room, rows], np.int32)
+        self.filled, self.least = np.zeros(rows, np.int64), np.full(rows, -np.inf, np.float32)
+
+    def add(self, columns):
+        """columns: [B, rows], finite, the values at the next B places."""
+        whole = min(max(self.room - self.seen, 0), len(columns))  # the first ones find room for all
+        if whole:
+            self.scores[self.seen : self.seen + whole] = columns[:whole]
+            self.places[self.seen : self.seen + whole] = np.arange(self.seen, self.seen + whole)[:, None]
+            self.filled += whole
+        for place, column in enumerate(columns[whole:], self.seen + whole):
+            if self.filled.max() == self.room:
+                self._cut()
+            rows = np.flatnonzero(column > self.least)
+            slots = self.filled[rows]
+            self.filled[rows] += 1
+            slots *= len(column)
+            slots += rows
+            self.scores.reshape(-1)[slots], self.places.reshape(-1)[slots] = column[rows], place
+        self.seen += len(columns)
+
+    def _cut(self, size=512):
+        k, most = self.k, self.filled.max()
+        for start in range(0, len(self.filled), size):
+            part = slice(start, start + size)
+            scores, places = (np.ascontiguousarray(one[:most, part].T) for one in (self.scores, self.places))
+            least = np.partition(scores, most - k, axis=1)[:, most - k]
+            kept = scores >= least[:, None]
+            surplus = np.add.reduce(kept, axis=1, dtype=np.int64) - k
+            for row in np.flatnonzero(surplus):
+                kept[row, np.flatnonzero(scores[row] == least[row])[-surplus[row] :]] = False
+            kept = np.flatnonzero(kept)
+            self.scores[k:most, part] = -np.inf
+            self.scores[:k, part] = scores.take(kept).reshape(-1, k).T
+            self.places[:k, part] = places.take(kept).reshape(-1, k).T
+            self.least[part] = least
+        self.filled[:] = k
+
+    def close(self):
+        """(scores, places) [rows, k], places ascending; at least k columns must have been there."""
+        self._cut()
+        return np.ascontiguousarray(self.scores[: self.k].T), self.places[: self.k].T.astype(np.int64)
 
 
 def _ordered(scores, places):
-    """Each row with the largest score first; among equal ones the first place."""
-    order = np.argsort(places, axis=1)
-    scores, places = np.take_along_axis(scores, order, 1), np.take_along_axis(places, order, 1)
+    """Each row with the largest score first; among equal ones the first place, where places ascend."""
     order = np.argsort(-scores, axis=1, kind="stable")
     return np.take_along_axis(scores, order, 1), np.take_along_axis(places, order, 1)
 
@@ -109,46 +168,41 @@ def candidates(blocks, right, owners, number, k=128):
         [`Candidates`]. Who has the same score as the right one stands before it: equal scores for all find nothing.
 
     Raises:
-        ValueError: images without caption, a similarity that is NaN, blocks that are not all images.
+        ValueError: images without caption, a similarity that is not finite, blocks that are not all images.
     """
     owners, right = _checked(owners, number), np.asarray(right)
-    captions, seen, waiting = len(owners), 0, []
+    captions, seen = len(owners), 0
     k_captions = min(k, captions)
-    best_captions, caption_scores = np.empty([number, k_captions], np.int64), np.empty(
-        [number, k_captions], np.float32
-    )
-    best_images, image_scores = np.zeros([captions, 0], np.int64), np.empty([captions, 0], np.float32)
+    best_captions = np.empty([number, k_captions], np.int64)
+    caption_scores = np.empty(best_captions.shape, np.float32)
+    best = _Best(captions, min(k, number))
     image_ranks, caption_ranks = np.empty(number, np.int64), np.zeros(captions, np.int64)
-    places = np.arange(captions)
     for start, block in blocks:
-        block = np.asarray(block)
-        if start != seen or block.shape[1] != captions or np.isnan(block).any():
-            raise ValueError(f"block of images from {start}: {block.shape} for {captions} captions, none of them NaN")
+        block = np.ascontiguousarray(block)
+        if start != seen or block.shape[1] != captions or not np.isfinite([block.max(), block.min()]).all():
+            raise ValueError(
+                f"block of images from {start}: {block.shape} for {captions} captions, all of them finite"
+            )
         seen = start + len(block)
         inside = np.flatnonzero((owners >= start) & (owners < seen))
         own = owners[inside] - start, inside
-        values = block[own]
-        best = np.full(len(block), -np.inf, block.dtype)
-        np.maximum.at(best, own[0], values)
-        before = block >= best[:, None]
+        own_best = np.full(len(block), -np.inf, block.dtype)
+        np.maximum.at(own_best, own[0], block[own])
+        before = block >= right
         before[own] = False
-        image_ranks[start:seen] = before.sum(axis=1)
-        before = block >= right[None]
+        # bytes are added fast, and of fewer than 256 images they are enough
+        caption_ranks += before.view(np.uint8).sum(axis=0, dtype=np.uint8 if len(block) < 256 else np.int64)
+        before = block >= own_best[:, None]
         before[own] = False
-        caption_ranks += before.sum(axis=0)
-        caption_scores[start:seen], best_captions[start:seen] = _kept(block, places, k_captions)
-        waiting.append(block)
-        # the captions' side is chosen from many blocks at once: what is kept takes part in every choice
-        if sum(map(len, waiting)) >= 4 * k or seen == number:
-            first = seen - sum(map(len, waiting))
-            joined = np.concatenate([image_scores, np.concatenate(waiting).T], axis=1)
-            whose = np.broadcast_to(np.arange(first, seen), [captions, seen - first])
-            image_scores, best_images = _kept(joined, np.concatenate([best_images, whose], axis=1), k)
-            waiting = []
+        for row, values in enumerate(block):
+            image_ranks[start + row] = np.count_nonzero(before[row])
+            chosen = best_captions[start + row] = np.sort(_largest(values, k_captions))
+            caption_scores[start + row] = values[chosen]
+        best.add(block)
     if seen != number:
         raise ValueError(f"blocks of {seen} images, there are {number}")
     caption_scores, best_captions = _ordered(caption_scores, best_captions)
-    image_scores, best_images = _ordered(image_scores, best_images)
+    image_scores, best_images = _ordered(*best.close())
     return Candidates(owners, best_captions, caption_scores, best_images, image_scores, image_ranks, caption_ranks)
 
 

@@ -78,6 +78,28 @@ class RetrievalMetricsTest(unittest.TestCase):
         self.assertTrue(outside.any() and (images[outside] == len(self.owners) - 1).all())
         self.assertTrue((images[~outside] == 0).all())
 
+    def test_many(self):
+        """Rows whose room is used up, thresholds that too few values reach, places in every order: the k best of a plain sort."""
+        draw = np.random.default_rng(3)
+        for values in (draw.standard_normal([70, 900]), np.sort(draw.standard_normal([70, 900]), axis=1)):
+            values = values.astype("float32")
+            values[:, ::16] += 9 * (values[:, :1] > 0)  # what is sampled says nothing of the rest
+            for columns in (values, np.sort(values, axis=0), np.sort(values, axis=0)[::-1]):
+                columns, owners = np.ascontiguousarray(columns), np.arange(900) % 70
+                found = retrieval_metrics.candidates(
+                    ((start, columns[start : start + 9]) for start in range(0, 70, 9)),
+                    columns[owners, np.arange(900)],
+                    owners,
+                    70,
+                    8,
+                )
+                for scores, made in ((columns, found.caption_scores), (columns.T, found.image_scores)):
+                    np.testing.assert_array_equal(-np.sort(-scores, axis=1)[:, :8], made)
+                np.testing.assert_array_equal(columns[found.best_images, np.arange(900)[:, None]], found.image_scores)
+                np.testing.assert_array_equal(
+                    columns[np.arange(70)[:, None], found.best_captions], found.caption_scores
+                )
+
     def test_k_above_the_number(self):
         self.assertEqual(self.found(k=1000).best_images.shape, (len(self.owners), 9))
 
@@ -86,7 +108,7 @@ class RetrievalMetricsTest(unittest.TestCase):
         broken[3, 2] = np.nan
         right = broken[self.owners, np.arange(len(self.owners))]
         for blocks, owners, message in (
-            ([(0, broken)], self.owners, "none of them NaN"),
+            ([(0, broken)], self.owners, "all of them finite"),
             ([(0, self.sims[:5])], self.owners, "blocks of 5 images, there are 9"),
             ([(0, self.sims)], np.zeros_like(self.owners), "needs a caption"),
         ):

@@ -36,6 +36,7 @@ ROOT = os.path.join(HERE, "..", "..")
 EXAMPLES = os.path.join(ROOT, "paddlemix", "examples", "blip2")
 sys.path[:0] = [HERE, ROOT, EXAMPLES]
 import convert_retrieval  # noqa: E402
+import export_retrieval  # noqa: E402
 import retrieval_data  # noqa: E402
 import retrieval_search  # noqa: E402
 import run_eval_retrieval  # noqa: E402
@@ -329,6 +330,15 @@ class EvaluationTest(FolderTest):
         for out, path in (("a", self.model), ("b", self.place("made"))):
             self.assertEqual(quiet(run_eval_retrieval.main, self.words(out, model=path))[0], 0)
         self.assertEqual(self.results("a"), self.results("b"))
+        # the other documented commands on the converted directory: an index, an answer, the programs
+        more = ["--model", self.place("made"), "--index", self.place("index"), "--max_length", "8"]
+        self.assertEqual(quiet(retrieval_search.main, ["embed", self.images, *more])[0], 0)
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            self.assertEqual(retrieval_search.main(["search", "a red disc", "--number", "1", *more]), 0)
+        self.assertTrue(os.path.isfile(said.getvalue().strip().split(" ", 1)[1]), said.getvalue())
+        words = ["--model", self.place("made"), "--out", self.place("static"), "--max_length", "8"]
+        self.assertEqual(quiet(export_retrieval.main, words)[0], 0)
+        self.assertTrue(all(os.path.isfile(self.place("static", name + ".pdiparams")) for name in ("image", "text")))
         code, errors = quiet(
             convert_retrieval.main, [os.path.join(source, "model.safetensors"), self.place("x"), "--vocab", "none"]
         )
@@ -378,6 +388,46 @@ class SearchTest(FolderTest):
         with self.assertRaisesRegex(retrieval_data.DataError, "no words"):
             one.words("  ")
 
+    def test_answers(self):
+        """What the page asks for: words, a picture, what is wrong with either; a file of captions with a BOM and empty lines."""
+        _, images = write_set(self.folder, 4)
+        model, index = self.place("model"), self.place("index")
+        tiny().save_pretrained(model)
+        write_vocabulary(model)
+        self.assertEqual(quiet(retrieval_search.main, ["embed", images, "--model", model, "--index", index])[0], 0)
+        with open(self.place("captions.txt"), "w", encoding="utf-8-sig") as stream:
+            stream.write("a red disc\n\n a blue box \n")
+        one, made = retrieval_search.Searcher(model, 8), retrieval_search.Index.read(index)
+        captions = one.captions(self.place("captions.txt"))
+        self.assertEqual(captions[0], ["a red disc", "a blue box"])
+
+        def ask(**request):
+            return retrieval_search.answer(one, made, captions, request)
+
+        self.assertEqual(ask(), {"pictures": 4, "captions": 2})
+        more = {"number": 3, "folder": self.folder}
+        found = ask(words="a red disc", **more)
+        want = made.search(one.words("a red disc"), 3)
+        self.assertEqual([(name, score) for _, name, score in found["found"]], want)
+        self.assertFalse(found["cut"] or found["gone"])
+        self.assertTrue(ask(words="red " * 7, **more)["cut"])
+        self.assertFalse(ask(words="red " * 6, **more)["cut"])  # with [CLS] and [SEP] these are eight
+        path = os.path.join(images, made.names[2])
+        found = ask(picture=path, **more)
+        self.assertEqual(found["found"][0][1], made.names[2])
+        self.assertAlmostEqual(found["found"][0][2], 1, delta=1e-5)
+        self.assertEqual(len(found["captions"]), 2)
+        self.assertGreaterEqual(found["captions"][0][1], found["captions"][1][1])
+        os.remove(path)
+        self.assertEqual(ask(words="a red disc", **{**more, "number": 9})["gone"], [made.names[2]])
+        for request, message in (({"picture": path}, "cannot be read"), ({"words": " "}, "no words")):
+            with self.assertRaisesRegex(retrieval_data.DataError, message + ".*next"):
+                ask(**request, **more)
+        with open(self.place("captions.txt"), "wb") as stream:
+            stream.write("\u4e2d".encode("gbk"))
+        with self.assertRaisesRegex(retrieval_data.DataError, "UTF-8.*next"):
+            one.captions(self.place("captions.txt"))
+
 
 class DocumentsTest(unittest.TestCase):
     def test_commands(self):
@@ -397,10 +447,14 @@ class DocumentsTest(unittest.TestCase):
                 self.assertTrue(all(word[2:] in known for word in words if word.startswith("--")), line)
             elif program == "export_retrieval":
                 self.assertEqual(words[::2], ["--model", "--out"])
+            elif program == "retrieval_page":  # its options, read without gradio
+                with open(os.path.join(EXAMPLES, "retrieval_page.py"), encoding="utf-8") as stream:
+                    known = stream.read()
+                self.assertTrue(all(f'"{word}"' in known for word in words if word.startswith("--")), line)
             else:
                 module = {"convert_retrieval": convert_retrieval, "retrieval_search": retrieval_search}
                 self.assertIsNotNone(module.get(program, run_eval_retrieval).arguments(words), line)
-        self.assertEqual(len(commands[0]), 7)
+        self.assertEqual(len(commands[0]), 8)
 
 
 class TrainingTest(FolderTest):

@@ -75,6 +75,11 @@ class Index:
         scores = (self.features @ feature).max(axis=1)
         return [(self.names[i], float(scores[i])) for i in np.argsort(-scores, kind="stable")[:number]]
 
+    def similar(self, feature, number=10):
+        """The best (name, similarity) for a picture's feature [queries, D]: the cosine of each query's feature, mean over the queries."""
+        scores = np.einsum("nqd,qd->n", self.features, feature) / len(feature)
+        return [(self.names[i], float(scores[i])) for i in np.argsort(-scores, kind="stable")[:number]]
+
 
 class Searcher:
     """Model and processor. Args: path: directory of convert_retrieval.py. max_length: tokens of the words."""
@@ -97,6 +102,37 @@ class Searcher:
         ids, mask = self.processor.texts([text])
         with self.paddle.no_grad():
             return self.model.text_features(self.paddle.to_tensor(ids), self.paddle.to_tensor(mask)).numpy()[0]
+
+    def cut(self, text):
+        """Whether words are longer than the model reads; it reads their beginning."""
+        return (
+            len(self.processor.tokenizer.tokenize(self.processor.cleaner.pre_caption(text)))
+            > self.processor.max_length - 2
+        )
+
+    def captions(self, path, batch_size=64):
+        """(lines of a UTF-8 file that are not empty, their features [M, D])."""
+        try:
+            with open(path, encoding="utf-8-sig") as stream:
+                lines = [line.strip() for line in stream if line.strip()]
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: is not UTF-8 ({error}); next: save it as UTF-8")
+        if not lines:
+            raise DataError(f"{path}: holds no caption; next: write one a line")
+        made = []
+        for start in range(0, len(lines), batch_size):
+            ids, mask = (
+                self.paddle.to_tensor(value) for value in self.processor.texts(lines[start : start + batch_size])
+            )
+            with self.paddle.no_grad():
+                made.append(self.model.text_features(ids, mask).numpy())
+        return lines, np.concatenate(made)
+
+    def picture(self, image):
+        """Feature [queries, D] of a PIL image."""
+        with self.paddle.no_grad():
+            pixels = self.paddle.to_tensor(self.processor.pictures([image]))
+            return self.model.image_features(self.model.image_embeds(pixels)).numpy()[0]
 
     def embed(self, folder, path, batch_size=16):
         """
@@ -145,6 +181,61 @@ class Searcher:
         return made, new, broken
 
 
+def answer(searcher, index, captions, request):
+    """
+    What retrieval_page.py asks for.
+
+    Args:
+        captions: what `Searcher.captions` returns, or None. request: {} | {"words": str, "number", "folder"} |
+            {"picture": path, "number", "folder"}; small pictures (512 pixels) are written to the folder.
+
+    Returns:
+        {"pictures": number of the index, "captions": number} for {}, else {"found": [[path of the small picture, name, score]],
+        "captions": [[text, score]], "cut": whether words were cut, "gone": names of pictures that cannot be read any more}.
+    """
+    from paddlemix.processors.instructblip_processing import upright_rgb
+
+    if not request:
+        return {"pictures": len(index.names), "captions": len(captions[0]) if captions else 0}
+    lines, cut, found, gone = [], False, [], []
+    if "words" in request:
+        best = index.search(searcher.words(request["words"]), request["number"])
+        cut = searcher.cut(request["words"])
+    else:
+        place, name = os.path.split(request["picture"])
+        feature = searcher.picture(Pictures(place).open(name))
+        best = index.similar(feature, request["number"])
+        if captions:
+            scores = (captions[1] @ feature.T).max(axis=1)
+            order = np.argsort(-scores, kind="stable")[: request["number"]]
+            lines = [[captions[0][i], float(scores[i])] for i in order]
+    for name, score in best:
+        try:
+            small = upright_rgb(Pictures(index.folder).open(name))
+        except DataError:
+            gone.append(name)
+            continue
+        small.thumbnail((512, 512))
+        path = os.path.join(request["folder"], f"{len(found)}.png")
+        small.save(path)
+        found.append([path, name, score])
+    return {"found": found, "captions": lines, "cut": cut, "gone": gone}
+
+
+def serve(searcher, index, captions):
+    """Lines of JSON on standard input are answered by lines on standard output; what is wrong with one is {"error": sentence}."""
+    # what libraries print must not stand among the answers
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        try:
+            made = answer(searcher, index, captions, json.loads(line))
+        except (ValueError, TypeError, OSError) as error:
+            made = {"error": str(error)}
+        out.write(json.dumps(made) + "\n")
+        out.flush()
+
+
 def arguments(argv=None):
     parser = argparse.ArgumentParser(description="Search of pictures by words.")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -154,7 +245,9 @@ def arguments(argv=None):
     two = commands.add_parser("search", help="the best pictures for words")
     two.add_argument("words")
     two.add_argument("--number", type=int, default=10)
-    for each in (one, two):
+    three = commands.add_parser("answer", help="answer retrieval_page.py: lines of JSON")
+    three.add_argument("--captions", help="UTF-8 file with a caption a line, which a picture is compared with")
+    for each in (one, two, three):
         each.add_argument("--model", required=True, help="directory of convert_retrieval.py")
         each.add_argument("--index", required=True, help="the index file")
         each.add_argument("--max_length", type=int, default=35)
@@ -169,11 +262,19 @@ def main(argv=None):
     args = arguments(argv)
     try:
         searcher = Searcher(args.model, args.max_length)
-        if args.command == "search":
+        if args.command != "embed":
             index = Index.read(args.index)
             if index.weights != searcher.weights:
                 raise DataError(
                     f"{args.index}: is of other weights than {args.model}; next: embed again, into another --index"
+                )
+            if args.command == "answer":
+                serve(searcher, index, searcher.captions(args.captions) if args.captions else None)
+                return 0
+            if searcher.cut(args.words):
+                print(
+                    f"the words are longer than {args.max_length} tokens; their beginning is searched for",
+                    file=sys.stderr,
                 )
             for name, score in index.search(searcher.words(args.words), args.number):
                 print(f"{score:.4f} {os.path.join(index.folder, name)}")
