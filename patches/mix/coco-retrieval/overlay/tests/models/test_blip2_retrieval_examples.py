@@ -176,6 +176,19 @@ class DataTest(FolderTest):
         for pictures in (folder, packed):
             with self.assertRaisesRegex(retrieval_data.DataError, "other.png is missing, 1 of 3 are; next"):
                 pictures.check([*names, "other.png"])
+        exif = Image.Exif()
+        exif[0x0112] = 6  # a quarter turn
+        for image, mode, size in (
+            (Image.new("RGBA", (6, 4), (0, 0, 0, 0)), "png", (6, 4)),  # transparent: white
+            (Image.new("RGB", (6, 4), "white"), "jpg", (4, 6)),
+            (Image.fromarray(np.full([4, 6], 65535, np.uint16)), "tiff", (6, 4)),
+        ):
+            image.save(os.path.join(images, "odd." + mode), **({"exif": exif} if mode == "jpg" else {}))
+            found = folder.open("odd." + mode)
+            self.assertEqual((found.mode, found.size, np.asarray(found).min()), ("RGB", size, 255))
+        Image.fromarray(np.zeros([4, 6], np.float32)).save(os.path.join(images, "float.tiff"))
+        with self.assertRaisesRegex(retrieval_data.DataError, "float.tiff cannot be read.*next"):
+            folder.open("float.tiff")
         with open(os.path.join(images, names[0]), "wb") as stream:
             stream.write(b"no picture")
         with self.assertRaisesRegex(retrieval_data.DataError, "cannot be read.*next"):

@@ -126,18 +126,17 @@ class Pictures:
             )
 
     def open(self, name):
-        """The picture as PIL.Image, loaded. Raises DataError where it cannot be read."""
+        """The picture as an upright PIL.Image of mode RGB. Raises DataError where it cannot be read."""
+        from paddlemix.processors.instructblip_processing import upright_rgb
+
         try:
             if self.names is None:
                 with Image.open(os.path.join(self.root, name)) as image:
-                    image.load()
-                    return image
+                    return upright_rgb(image)
             # the archive is opened anew: an open one must not be shared with data workers
             with zipfile.ZipFile(self.root) as archive, archive.open(self._in_archive(name)) as stream:
-                image = Image.open(stream)
-                image.load()
-                return image
-        except (OSError, SyntaxError, KeyError, zipfile.BadZipFile) as error:
+                return upright_rgb(Image.open(stream))
+        except (OSError, SyntaxError, TypeError, KeyError, zipfile.BadZipFile, Image.DecompressionBombError) as error:
             raise DataError(f"{self.root}: {name} cannot be read ({error}); next: download it again")
 
 

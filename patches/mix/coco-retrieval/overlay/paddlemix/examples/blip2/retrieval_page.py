@@ -113,6 +113,8 @@ def fault_of(path):
     try:
         with Image.open(path) as image:
             large = image.width * image.height > MOST_PIXELS
+            if not large:
+                image.load()
     except Image.DecompressionBombError:
         large = True
     except (OSError, SyntaxError, ValueError):

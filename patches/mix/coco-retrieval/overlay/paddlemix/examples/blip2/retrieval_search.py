@@ -193,8 +193,6 @@ def answer(searcher, index, captions, request):
         {"pictures": number of the index, "captions": number} for {}, else {"found": [[path of the small picture, name, score]],
         "captions": [[text, score]], "cut": whether words were cut, "gone": names of pictures that cannot be read any more}.
     """
-    from paddlemix.processors.instructblip_processing import upright_rgb
-
     if not request:
         return {"pictures": len(index.names), "captions": len(captions[0]) if captions else 0}
     lines, cut, found, gone = [], False, [], []
@@ -211,7 +209,7 @@ def answer(searcher, index, captions, request):
             lines = [[captions[0][i], float(scores[i])] for i in order]
     for name, score in best:
         try:
-            small = upright_rgb(Pictures(index.folder).open(name))
+            small = Pictures(index.folder).open(name)
         except DataError:
             gone.append(name)
             continue
