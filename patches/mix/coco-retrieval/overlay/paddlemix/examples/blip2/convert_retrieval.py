@@ -39,7 +39,7 @@ from paddlemix.models.blip2.convert_retrieval import (
     without_prefix,
 )
 from paddlemix.models.blip2.retrieval import Blip2ForImageTextRetrieval, retrieval_config
-from paddlemix.models.instructblip.convert import read_config
+from paddlemix.models.common.checkpoints import read_config
 
 
 def arguments(argv=None):

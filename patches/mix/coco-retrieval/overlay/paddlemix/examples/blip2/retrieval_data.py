@@ -127,7 +127,7 @@ class Pictures:
 
     def open(self, name):
         """The picture as an upright PIL.Image of mode RGB. Raises DataError where it cannot be read."""
-        from paddlemix.processors.instructblip_processing import upright_rgb
+        from paddlemix.processors.pictures import upright_rgb
 
         try:
             if self.names is None:

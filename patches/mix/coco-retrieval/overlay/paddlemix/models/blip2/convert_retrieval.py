@@ -23,7 +23,7 @@ import re
 import numpy as np
 import paddle
 import paddle.nn as nn
-from paddlemix.models.instructblip.convert import ConversionError, load_state, read_checkpoint, without_prefix
+from paddlemix.models.common.checkpoints import ConversionError, load_state, read_checkpoint, without_prefix
 
 from .eva_vit import interpolate_pos_embed
 from .retrieval import retrieval_config
