@@ -19,7 +19,7 @@ import numpy as np
 from proving import sides
 from proving.tree import on_path
 
-INFERENCE = "inference"  # the exported towers in Paddle Inference with oneDNN
+INFERENCE = "inference"  # the exported towers in Paddle Inference, without oneDNN
 TASKS = ("image", "text", "match", "train step")
 LENGTH = 35
 
@@ -172,10 +172,10 @@ def inference_side(args):
     for name, kind in TOWERS.items():
         part = kind(model)
         spec = part.input_spec(LENGTH)
-        ready = predictor(save_static(part, spec, os.path.join(args.out, f"static_{args.size}_{name}")), onednn=True)
+        ready = predictor(save_static(part, spec, os.path.join(args.out, f"static_{args.size}_{name}")))
         arrays = {one.name: given[one.name] for one in spec}
         runs[name] = lambda ready=ready, arrays=arrays: predict(ready, arrays)[0]
-    return runs, f"paddle {paddle.__version__} inference, oneDNN"
+    return runs, f"paddle {paddle.__version__} inference, without oneDNN"
 
 
 BUILDS = {"torch": torch_side, "paddle": paddle_side, INFERENCE: inference_side}
