@@ -15,7 +15,6 @@ import io
 import json
 import os
 import shutil
-import sys
 import tempfile
 
 import numpy as np
@@ -34,6 +33,7 @@ from proving import seeding
 from proving.making import distance, put
 from proving.record import write_json
 from proving.reference import ReferenceSet
+from proving.tree import on_path
 
 INPUTS = ("pixel_values", "input_ids", "attention_mask", "image_embeds_position_mask")
 CASES = [
@@ -301,7 +301,7 @@ def _line(draw, number, phrase, prefix, boxes, width, height):
 
 def flickr(out, unilm):
     """The official program's recall on them, in both protocols."""
-    sys.path[:0] = [os.path.join(unilm, "flickr_entities")]
+    on_path(unilm, "flickr_entities")
     from flickr_entities_evaluate import Flickr30kEntitiesRecallEvaluatorFromTxt
 
     with tempfile.TemporaryDirectory() as folder:
