@@ -8,23 +8,24 @@ import os
 import shutil
 import sys
 
+from proving.tree import on_path
+
 PACKAGES = ["paddleseg", os.path.join("Matting", "ppmatting")]
 LEFT_OUT = shutil.ignore_patterns(".git", "*.png", "*.jpg", "*.jpeg", "*.gif", "__pycache__", "docs", "EISeg", "test_tipc")
 
 
 def enter_copy(row, out):
     """Copy the working directory to `out`/suite, replace there, and go on in it. Raises SystemExit for a word that is nowhere."""
-    here = os.getcwd()
     copy = os.path.abspath(os.path.join(out, "suite"))
     shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(here, copy, symlinks=True, ignore=LEFT_OUT)
+    shutil.copytree(os.getcwd(), copy, symlinks=True, ignore=LEFT_OUT)
     for old, new in row["in_float64"]:
         count = sum(replace(os.path.join(copy, package), old, new) for package in PACKAGES)
         if not count:
             sys.exit("row %s: %r is nowhere in %s; next: correct in_float64 in models.toml" % (row["id"], old, " ".join(PACKAGES)))
         print("%s: %r for %r in %d lines" % (row["id"], new, old, count), flush=True)
     os.chdir(copy)
-    sys.path[:] = [copy] + [path for path in sys.path if os.path.abspath(path) != here]
+    on_path(copy)
     for name in [name for name in sys.modules if name.split(".")[0] in ("paddleseg", "ppmatting")]:
         del sys.modules[name]  # imported from the suite as it is
 
