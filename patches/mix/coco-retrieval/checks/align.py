@@ -83,7 +83,7 @@ class Case(case.Case):
                 [self.model.match(one.expand([len(owners), -1, -1]), *texts).numpy()[:, 1] for one in embeds.split(len(counts))]
             )
         blocks = list(retrieval_metrics.similarity_blocks(image, text, size=4))
-        self.compare("retrieval", "retrieval_sims", np.concatenate([block for _, block in blocks]))
+        self.compare("retrieval", "retrieval_sims", np.concatenate([block for _, block in blocks]).T)
         self.compare("retrieval", "retrieval_itm_match_logit", itm)
         right = retrieval_metrics.right_similarities(image, text, owners)
         found = retrieval_metrics.candidates(blocks, right, owners, len(counts), k)

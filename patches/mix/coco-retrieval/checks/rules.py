@@ -22,7 +22,7 @@ def matrices(data):
 
 
 def blocks(sims, size=7):
-    return ((start, sims[start : start + size]) for start in range(0, len(sims), size))
+    return ((start, sims[:, start : start + size].T) for start in range(0, sims.shape[1], size))
 
 
 def sorted_ranks(sims, itm, owners, k):

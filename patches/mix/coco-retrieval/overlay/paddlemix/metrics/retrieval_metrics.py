@@ -16,7 +16,7 @@ Recall of image-text retrieval, by similarity (ITC) and with the best k ranked a
 
 The rule is that of salesforce/LAVIS @ 506965b (`compute_sim_matrix`, `RetrievalTask._report_metrics`), measured by results: the score of a
 pair among the best k is the ITM logit plus the similarity, every other pair stands behind all of them. The matrix of all images and all
-captions (500 MB for COCO's 5,000 x 25,010, and LAVIS holds three) is never there: it goes by in blocks of images, and what stays are the
+captions (500 MB for COCO's 5,000 x 25,010, and LAVIS holds three) is never there: it goes by in blocks of captions, and what stays are the
 best k of each side.
 """
 
@@ -55,21 +55,26 @@ class Candidates:
         return [keys[bounds[i] : bounds[i + 1]] - i * len(self.owners) for i in range(number)]
 
 
-def similarity_blocks(images, captions, size=32):
+def similarity_blocks(images, captions, size=250, together=64):
     """
-    Similarities in blocks of images: the largest dot product over an image's queries.
+    Similarities in blocks of captions: the largest dot product over an image's queries.
 
     Args:
-        images: [N, queries, D]. captions: [M, D]. size: images of a block; it holds size * queries * M numbers.
+        images: [N, queries, D]. captions: [M, D]. size: captions of a block. together: images that are multiplied at once; what is held are
+            size * (N + together * queries) numbers.
 
     Yields:
-        (first image, similarities [size, M]).
+        (first caption, similarities [size, N]).
     """
-    captions = np.ascontiguousarray(np.asarray(captions).T)
-    for start in range(0, len(images), size):
-        block = np.asarray(images[start : start + size])
-        flat = block.reshape(-1, block.shape[-1]) @ captions
-        yield start, flat.reshape(*block.shape[:2], -1).max(axis=1)
+    captions = np.asarray(captions)
+    for start in range(0, len(captions), size):
+        part = np.ascontiguousarray(captions[start : start + size].T)
+        block = np.empty([part.shape[1], len(images)], part.dtype)
+        for first in range(0, len(images), together):
+            some = np.asarray(images[first : first + together])
+            flat = some.reshape(-1, some.shape[-1]) @ part
+            block[:, first : first + together] = flat.reshape(*some.shape[:2], -1).max(axis=1).T
+        yield start, block
 
 
 def _checked(owners, number):
@@ -161,48 +166,50 @@ def candidates(blocks, right, owners, number, k=128):
     One pass over the similarities.
 
     Args:
-        blocks: (first image, similarities [B, M]) of all images, in order, as of `similarity_blocks`.
+        blocks: (first caption, similarities [B, N]) of all captions, in order, as of `similarity_blocks`.
         right: [M], similarity of each caption and its own image. owners: [M]. number: N, images. k: how many are kept of each side.
 
     Returns:
         [`Candidates`]. Who has the same score as the right one stands before it: equal scores for all find nothing.
 
     Raises:
-        ValueError: images without caption, a similarity that is not finite, blocks that are not all images.
+        ValueError: images without caption, a similarity that is not finite, blocks that are not all captions.
     """
     owners, right = _checked(owners, number), np.asarray(right)
-    captions, seen = len(owners), 0
-    k_captions = min(k, captions)
-    best_captions = np.empty([number, k_captions], np.int64)
-    caption_scores = np.empty(best_captions.shape, np.float32)
-    best = _Best(captions, min(k, number))
-    image_ranks, caption_ranks = np.empty(number, np.int64), np.zeros(captions, np.int64)
+    captions, seen, k_images = len(owners), 0, min(k, number)
+    best_images = np.empty([captions, k_images], np.int64)
+    image_scores = np.empty(best_images.shape, np.float32)
+    best = _Best(number, min(k, captions))
+    image_ranks, caption_ranks = np.zeros(number, np.int64), np.empty(captions, np.int64)
+    own_best = np.full(number, -np.inf, right.dtype)
+    np.maximum.at(own_best, owners, right)
     for start, block in blocks:
         block = np.ascontiguousarray(block)
-        if start != seen or block.shape[1] != captions or not np.isfinite([block.max(), block.min()]).all():
-            raise ValueError(
-                f"block of images from {start}: {block.shape} for {captions} captions, all of them finite"
-            )
+        whole = block.ndim == 2 and block.shape[1] == number and start + len(block) <= captions
+        if start != seen or not whole or not np.isfinite([block.max(), block.min()]).all():
+            raise ValueError(f"block of captions from {start}: {block.shape} for {number} images, all of them finite")
         seen = start + len(block)
-        inside = np.flatnonzero((owners >= start) & (owners < seen))
-        own = owners[inside] - start, inside
-        own_best = np.full(len(block), -np.inf, block.dtype)
-        np.maximum.at(own_best, own[0], block[own])
-        before = block >= right
+        own = np.arange(len(block)), owners[start:seen]
+        before = block >= own_best
         before[own] = False
-        # bytes are added fast, and of fewer than 256 images they are enough
-        caption_ranks += before.view(np.uint8).sum(axis=0, dtype=np.uint8 if len(block) < 256 else np.int64)
-        before = block >= own_best[:, None]
+        # bytes are added fast, and of fewer than 256 captions they are enough
+        image_ranks += before.view(np.uint8).sum(axis=0, dtype=np.uint8 if len(block) < 256 else np.int64)
+        before = block >= block[own][:, None]
         before[own] = False
-        for row, values in enumerate(block):
-            image_ranks[start + row] = np.count_nonzero(before[row])
-            chosen = best_captions[start + row] = np.sort(_largest(values, k_captions))
-            caption_scores[start + row] = values[chosen]
+        for row, values in enumerate(block, start):
+            caption_ranks[row] = np.count_nonzero(before[row - start])
+            chosen = best_images[row] = np.sort(_largest(values, k_images))
+            image_scores[row] = values[chosen]
         best.add(block)
-    if seen != number:
-        raise ValueError(f"blocks of {seen} images, there are {number}")
-    caption_scores, best_captions = _ordered(caption_scores, best_captions)
-    image_scores, best_images = _ordered(*best.close())
+    if seen != captions:
+        raise ValueError(f"blocks of {seen} captions, there are {captions}")
+    image_scores, best_images = _ordered(image_scores, best_images)
+    caption_scores, best_captions = _ordered(*best.close())
+    # `right` is rounded in another order than the blocks. Where an image's own caption is among its best, these have the scores to compare.
+    own = owners[best_captions] == np.arange(number)[:, None]
+    own_best = np.where(own, caption_scores, -np.inf).max(axis=1)
+    known = own.any(axis=1) & (caption_scores[:, -1] < own_best)
+    image_ranks[known] = ((caption_scores >= own_best[:, None]) & ~own)[known].sum(axis=1)
     return Candidates(owners, best_captions, caption_scores, best_images, image_scores, image_ranks, caption_ranks)
 
 
@@ -226,13 +233,16 @@ def reranked(found, logits):
         (ranks of images [N], ranks of captions [M]); one whose right partner is not among the best k has the largest rank there can be.
     """
     captions, number = len(found.owners), len(found.best_captions)
+    both = (found.image_ranks, found.best_captions), (found.caption_ranks, found.best_images)
     rows = np.repeat(np.arange(number), found.best_captions.shape[1])
     scores = np.asarray(logits(rows, found.best_captions.reshape(-1)), np.float32).reshape(found.best_captions.shape)
-    own = found.owners[found.best_captions] == np.arange(number)[:, None]
+    # a right one before which k others stand, as those with the same score do, is not among the best
+    near = [(ranks < best.shape[1])[:, None] for ranks, best in both]
+    own = (found.owners[found.best_captions] == np.arange(number)[:, None]) & near[0]
     images = _ranks(scores + found.caption_scores, own, captions)
     columns = np.repeat(np.arange(captions), found.best_images.shape[1])
     scores = np.asarray(logits(found.best_images.reshape(-1), columns), np.float32).reshape(found.best_images.shape)
-    own = found.best_images == found.owners[:, None]
+    own = (found.best_images == found.owners[:, None]) & near[1]
     return images, _ranks(scores + found.image_scores, own, number)
 
 

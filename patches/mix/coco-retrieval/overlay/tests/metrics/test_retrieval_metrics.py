@@ -64,9 +64,22 @@ class RetrievalMetricsTest(unittest.TestCase):
         self.assertEqual(pairs, want)
         self.assertEqual(len(pairs), sum(map(len, found.pairs_by_image())))
 
+    def test_equal_captions(self):
+        """A caption that stands at two images stands before its twin at both, however the right similarities are rounded."""
+        self.captions[-1] = self.captions[0]
+        for image in (0, 8):
+            self.images[image] = self.captions[0]  # both images are found by both
+        for turn in (-1, 0, 1):
+            moved = retrieval_metrics.right_similarities(self.images, self.captions, self.owners)
+            moved = np.nextafter(moved, moved + turn).astype("float32") if turn else moved
+            blocks = retrieval_metrics.similarity_blocks(self.images, self.captions, 3, 2)
+            found = retrieval_metrics.candidates(blocks, moved, self.owners, 9, 4)
+            self.assertEqual(found.image_ranks[[0, 8]].tolist(), [1, 1])
+            self.assertEqual(found.caption_ranks[[0, -1]].tolist(), [1, 1])
+
     def test_equal_scores_find_nothing(self):
         zero = np.zeros_like(self.sims)
-        found = retrieval_metrics.candidates([(0, zero)], zero[0], self.owners, 9, 4)
+        found = retrieval_metrics.candidates([(0, zero.T)], zero[0], self.owners, 9, 4)
         self.assertGreater(found.caption_ranks.min(), 0)
         ranks = retrieval_metrics.reranked(found, lambda images, captions: np.zeros(len(images)))
         self.assertEqual(retrieval_metrics.recall(*ranks)["txt_r1"], 0)
@@ -87,7 +100,7 @@ class RetrievalMetricsTest(unittest.TestCase):
             for columns in (values, np.sort(values, axis=0), np.sort(values, axis=0)[::-1]):
                 columns, owners = np.ascontiguousarray(columns), np.arange(900) % 70
                 found = retrieval_metrics.candidates(
-                    ((start, columns[start : start + 9]) for start in range(0, 70, 9)),
+                    ((start, columns[:, start : start + 9].T) for start in range(0, 900, 9)),
                     columns[owners, np.arange(900)],
                     owners,
                     70,
@@ -108,9 +121,10 @@ class RetrievalMetricsTest(unittest.TestCase):
         broken[3, 2] = np.nan
         right = broken[self.owners, np.arange(len(self.owners))]
         for blocks, owners, message in (
-            ([(0, broken)], self.owners, "all of them finite"),
-            ([(0, self.sims[:5])], self.owners, "blocks of 5 images, there are 9"),
-            ([(0, self.sims)], np.zeros_like(self.owners), "needs a caption"),
+            ([(0, broken.T)], self.owners, "all of them finite"),
+            ([(0, self.sims.T[:5])], self.owners, f"blocks of 5 captions, there are {len(self.owners)}"),
+            ([(0, self.sims)], self.owners, "for 9 images"),
+            ([(0, self.sims.T)], np.zeros_like(self.owners), "needs a caption"),
         ):
             with self.assertRaisesRegex(ValueError, message):
                 retrieval_metrics.candidates(blocks, right, owners, 9)

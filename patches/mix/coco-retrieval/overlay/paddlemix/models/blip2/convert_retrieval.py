@@ -15,7 +15,7 @@
 Weights of other implementations for [`Blip2ForImageTextRetrieval`]: Hugging Face's `blip2-itm-vit-g` (`transformers` 4.57.6), LAVIS'
 `blip2_finetune_coco.pth` and `blip2_pretrained.pth` (salesforce/LAVIS @ 506965b), and the suite's own stage 1.
 
-Both key sets must be used up. Which layout a file is in is said by its names. What reads files is InstructBLIP's.
+Both key sets must be used up. Which layout a file is in is said by its names. What reads files is `models/common`.
 """
 
 import re
