@@ -61,6 +61,7 @@ WORDS = {
     "failed": ("The model could not answer: {}", "模型未能回答：{}"),
     "died": ("the model's process has ended; the next run starts it again", "模型进程已结束，下次运行将重新启动"),
     "ready": ("Ready.", "就绪。"),
+    "running": ("Running …", "运行中……"),
 }
 
 # Colours that can be read, and names for gradio's own parts that a screen reader would not find words for.
@@ -149,7 +150,9 @@ def build(worker, folder):
         language = language_of(request)
         nothing = (None, [], None, None, None)
         if image is None:
-            return (say(language, "no_image"), *nothing)
+            yield (say(language, "no_image"), *nothing)
+            return
+        yield (say(language, "running"), *nothing)  # the same sentence twice would not be seen as a new one
         place = make_room(folder)
         kept = os.path.join(place, "image" + os.path.splitext(image)[1])
         shutil.copyfile(image, kept)
@@ -159,13 +162,14 @@ def build(worker, folder):
         made = worker.ask(asked)
         if "error" in made:
             reason = say(language, "died") if made["error"] is None else made["error"]
-            return (say(language, "failed", reason), *nothing)
+            yield (say(language, "failed", reason), *nothing)
+            return
         pieces, numbers = marked(made["text"], made["entities"])
         path = os.path.join(place, "answer.json")
         with open(path, "w", encoding="utf-8") as stream:
             json.dump({key: made[key] for key in ("text", "markup", "entities")}, stream, ensure_ascii=False, indent=1)
         state = {"image": kept, "entities": made["entities"], "folder": place, "numbers": numbers}
-        return say(language, "done", len(made["entities"])), state, pieces, made["picture"], made["picture"], path
+        yield say(language, "done", len(made["entities"])), state, pieces, made["picture"], made["picture"], path
 
     def point(state, event: gr.SelectData, request: gr.Request):
         number = state["numbers"][event.index] if state else None
